@@ -1,0 +1,49 @@
+import { createHmac } from 'node:crypto';
+
+/** Names of headers (lower case) whose values never reach a table, unless the settings say otherwise. */
+export const REDACTED_HEADERS: readonly string[] = [
+  'authorization',
+  'proxy-authorization',
+  'cookie',
+  'set-cookie',
+  'x-api-key',
+  'api-key',
+  'apikey',
+  'x-auth-token',
+  'x-access-token',
+  'x-csrf-token',
+  'x-amz-security-token',
+  'dd-api-key',
+  'dd-application-key',
+  'upstash-signature',
+  'x-vercel-protection-bypass',
+];
+
+/** Hides values so that equal ones stay equal, with the one key of a database. */
+export interface Redactor {
+  /** Whether a header (or a field of `extra`) of this name is hidden; any case. `Upstash-Forward-X` counts as `X`. */
+  hides(name: string): boolean;
+  /** `REDACTED:hmac:` and 32 hex digits; the same for the same value in one database. */
+  hide(value: string): string;
+  /** HMAC-SHA256 of unredacted content: 32 bytes, the same in one database whatever is redacted. */
+  digest(content: string): Buffer;
+}
+
+/** A redactor with `key` (32 bytes, kept in the database) for the given header names (any case). */
+export function createRedactor(key: Uint8Array, headers: readonly string[] = REDACTED_HEADERS): Redactor {
+  const names = new Set(headers.map((name) => name.toLowerCase()));
+  const known = new Map<string, boolean>();
+  return {
+    hides(name) {
+      let hidden = known.get(name);
+      if (hidden === undefined) {
+        const lower = name.toLowerCase();
+        hidden = names.has(lower) || names.has(lower.replace(/^upstash-(failure-)?(callback-)?forward-/, ''));
+        if (known.size < 10_000) known.set(name, hidden);
+      }
+      return hidden;
+    },
+    hide: (value) => `REDACTED:hmac:${createHmac('sha256', key).update(value).digest('hex').slice(0, 32)}`,
+    digest: (content) => createHmac('sha256', key).update(content).digest(),
+  };
+}
