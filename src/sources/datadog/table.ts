@@ -1,0 +1,56 @@
+import type { SourceTables, StageColumn } from '../source.ts';
+
+const COLUMNS: readonly StageColumn[] = [
+  { name: 'event_id', type: 'text' },
+  { name: 'id', type: 'text', volatile: true },
+  { name: 'timestamp', type: 'timestamptz' },
+  { name: 'host', type: 'text' },
+  { name: 'service', type: 'text' },
+  { name: 'status', type: 'text' },
+  { name: 'source', type: 'text' },
+  { name: 'message', type: 'text' },
+  { name: 'tags', type: 'text[]' },
+  { name: 'attributes', type: 'jsonb' },
+  { name: 'intake_time', type: 'timestamptz' },
+  { name: 'extra', type: 'jsonb' },
+  { name: 'escaped', type: 'bool' },
+];
+
+const NAMES = COLUMNS.map((column) => column.name).join(', ');
+
+const NEW_ROW = `
+  insert into logkeep.datadog_log (${NAMES}, stream, ingested_at)
+  select ${NAMES}, batch.stream, batch.ingested_at from stage_datadog_log, batch
+  order by timestamp, event_id
+  on conflict do nothing
+  returning timestamp`;
+
+/**
+ * What v1 could not say, v2 adds; nothing is overwritten. The bounds are for the planner, which knows nothing of
+ * the stage: without them it may read whole partitions.
+ */
+const FILLED = `
+  update logkeep.datadog_log t set status = s.status
+  from stage_datadog_log s, batch
+  where t.stream = batch.stream and t.timestamp = s.timestamp and t.event_id = s.event_id
+    and t.timestamp >= (select min(timestamp) from stage_datadog_log)
+    and t.timestamp <= (select max(timestamp) from stage_datadog_log)
+    and t.status is null and s.status is not null`;
+
+const base = {
+  stages: [{ name: 'stage_datadog_log', columns: COLUMNS }],
+  partitioned: ['datadog_log'],
+  entries: { table: 'datadog_log', time: 'timestamp' },
+};
+
+/** Datadog's table as v1 fills it. */
+export const tables: SourceTables = { ...base, merges: [{ name: 'new_row', sql: NEW_ROW }] };
+
+/** Datadog's table as v2 fills it: with the severity of rows that v1 brought. */
+export const tablesV2: SourceTables = {
+  ...base,
+  merges: [
+    { name: 'new_row', sql: NEW_ROW },
+    { name: 'filled', sql: FILLED },
+  ],
+};

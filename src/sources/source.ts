@@ -1,0 +1,216 @@
+import type { ZodObject } from 'zod';
+import type { Clock } from '../clock.ts';
+import type { Log } from '../log.ts';
+import type { Cursor, Ms, Span, StreamId } from '../model.ts';
+import type { Redactor } from '../redact.ts';
+import type { Http } from './http.ts';
+
+/** Postgres types that a stage may use, and the JavaScript form of a value of each. */
+export interface ColumnForms {
+  text: string;
+  'text[]': readonly string[];
+  /** ms since the epoch */
+  timestamptz: Ms;
+  /** 16 bytes */
+  uuid: Uint8Array;
+  bytea: Uint8Array;
+  int4: number;
+  /** a safe integer or a bigint */
+  int8: number | bigint;
+  bool: boolean;
+  /** JSON text, escaped for Postgres; sent as it is */
+  jsonb: string;
+}
+export type ColumnType = keyof ColumnForms;
+export type Value = ColumnForms[ColumnType] | null;
+
+export interface StageColumn {
+  readonly name: string;
+  readonly type: ColumnType;
+  /** True where a re-read of the same entry may bring another value (Datadog's raw id): not compared for twins. */
+  readonly volatile?: boolean;
+}
+
+/** A temp table that one batch's rows are copied into. */
+export interface Stage {
+  readonly name: string;
+  readonly columns: readonly StageColumn[];
+}
+
+/**
+ * A source's tables, as data: the store copies the stages in and runs the merges, and knows no table by name.
+ *
+ * The merges are the common table expressions of one statement, run in the loading transaction, in which
+ * `batch` is a one-row relation with `stream text` and `ingested_at timestamptz`, and each stage is a relation
+ * of its name. The one named `new_row` must return one row for each entry that was really new.
+ */
+export interface SourceTables {
+  /** The first stage holds the entries; the rest hold what entries share. */
+  readonly stages: readonly Stage[];
+  /** Tables of schema `logkeep` partitioned by UTC day of the entry's time. */
+  readonly partitioned: readonly string[];
+  readonly merges: readonly { readonly name: string; readonly sql: string }[];
+  /** The table and time column to count a span's entries in (always with its column `stream`). */
+  readonly entries: { readonly table: string; readonly time: string };
+}
+
+/** One row of one stage. Of several parts with one key in a batch the first is kept. */
+export interface Part {
+  readonly key: string;
+  readonly values: readonly Value[];
+}
+
+/** An entry that has become a row: part `i` belongs to stage `i`, null where it adds nothing there. */
+export interface Row {
+  readonly timeMs: Ms;
+  readonly parts: readonly (Part | null)[];
+  /** The entry's JSON text, redacted, for quarantine when a twin clashes. */
+  readonly rawText: () => string;
+}
+
+/** Why an entry cannot become a row. */
+export type RejectReason =
+  | 'not_an_object'
+  | 'no_time'
+  | 'no_id'
+  | 'time_out_of_bounds'
+  | 'identity_clash'
+  | 'too_large';
+
+/** An entry that cannot become a row: it waits in quarantine. */
+export interface Reject {
+  readonly reason: RejectReason;
+  readonly timeMs: Ms | null;
+  /** The entry's JSON text, redacted; escaped by the store. */
+  readonly rawText: string;
+}
+
+/** What one HTTP answer holds, complete: anything less is an error. */
+export interface Page {
+  readonly rows: readonly Row[];
+  readonly rejects: readonly Reject[];
+  /** Length of the decoded body. */
+  readonly bytes: number;
+  /** Where the next page begins; null when the chain has ended. */
+  readonly next: Cursor | null;
+  /** The answer's Date header, in ms; null if it had none. */
+  readonly dateMs: Ms | null;
+  /** Ascending streams: every entry of the window before this time has been given. Null: not known before the end. */
+  readonly readTo: Ms | null;
+  /** Fields and states seen here that this version of logkeep does not know, such as `field:flowControlKey`. */
+  readonly unknown: readonly string[];
+}
+
+/** What reading cost; a stream adds to it as it goes. */
+export interface Meter {
+  requests: number;
+  retries: number;
+  /** Waits for quota, and their length. */
+  waits: number;
+  waitMs: number;
+  bytes: number;
+}
+
+export interface ReadOptions {
+  readonly window: Span;
+  /** Resume here; null: from the start. */
+  readonly cursor: Cursor | null;
+  readonly signal: AbortSignal;
+  readonly meter: Meter;
+  /** Called before a wait for quota of about `waitMs`, so that what is in hand can be committed. */
+  readonly onWait?: (waitMs: number) => void;
+}
+
+/** What the API last said about its rations. */
+export interface Quota {
+  readonly limit: number | null;
+  readonly remaining: number | null;
+  readonly resetMs: Ms | null;
+}
+
+/** What `check` learnt of a stream from one cheap request. */
+export interface Probe {
+  /** Server's Date minus the local clock, in ms. */
+  readonly skewMs: number | null;
+  readonly quota: Quota;
+}
+
+/** One endless feed, open for reading. Reading has no effect but requests: all progress is the store's. */
+export interface Stream {
+  readonly id: StreamId;
+  readonly source: string;
+  /** Hash of all that decides which entries the API shows: host, account, filters, tier. */
+  readonly fingerprint: string;
+  /** `ascending`: coverage may grow with each page. `descending`: only when the chain ends. */
+  readonly order: 'ascending' | 'descending';
+  /** Most entries that one answer brings. */
+  readonly pageSize: number;
+  /** A cursor older than this is not used; null: no limit known. */
+  readonly cursorMaxAgeMs: number | null;
+  readonly tables: SourceTables;
+  /**
+   * Pages of one window, in order, until the chain ends. Throws LogkeepError: `cursor` (lost), `timeout`
+   * (plan a smaller window), `oversize` (with `atMs`), `protocol`, `auth`, `request`, `unavailable` (retries
+   * are used up), `aborted`. A page that was given was complete.
+   */
+  read(options: ReadOptions): AsyncIterable<Page>;
+  probe(signal: AbortSignal): Promise<Probe>;
+  quota(): Quota;
+}
+
+/** Settings that every stream has, whatever its source; declared in `config.ts`. Times are ms. */
+export interface StreamSettings {
+  readonly id: StreamId;
+  readonly source: string;
+  /** Where the first read begins: a span back from now, or a fixed time. */
+  readonly since: { readonly agoMs: number } | { readonly atMs: Ms };
+  readonly retentionMs: number;
+  readonly settleMs: number;
+  readonly overlapMs: number;
+  /** Entries asked for per request. */
+  readonly pageSize: number;
+  /** Requests in flight per credential. */
+  readonly concurrency: number;
+  /** Least time between the starts of two requests of one credential. */
+  readonly spacingMs: number;
+  /** Share of the quota (0 to 1) left for the organisation's other tools. */
+  readonly reserve: number;
+  readonly timeoutMs: number;
+  /** How long one request may be retried, waits for quota not counted. */
+  readonly retryMs: number;
+  readonly maxBodyBytes: number;
+  /** The source's own settings, checked by its `settings`. */
+  readonly own: unknown;
+}
+
+export interface OpenOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly redactor: Redactor;
+  /** The connections and gates of the process (`createHttp`); who opened it closes it. */
+  readonly http: Http;
+}
+
+/** One external log API: all that logkeep knows of it is in its folder and behind this. */
+export interface Source {
+  readonly name: string;
+  /** Settings of its own, as they stand in logkeep.yaml (snake_case, each with a description). */
+  readonly settings: ZodObject;
+  /** Defaults of the shared settings that differ by source, as they would stand in logkeep.yaml. */
+  readonly defaults: Readonly<Record<string, string | number>>;
+  /** The stream that environment variables alone declare. Present when every `required` variable is set. */
+  readonly environment: {
+    readonly stream: string;
+    readonly variables: readonly {
+      readonly name: string;
+      readonly setting: string;
+      readonly required: boolean;
+      readonly help: string;
+    }[];
+  };
+  /** Settings that hold secrets: masked wherever settings are shown. */
+  readonly secrets: readonly string[];
+  readonly tables: SourceTables;
+  /** Opens one stream. Does no request. */
+  open(settings: StreamSettings, options: OpenOptions): Stream;
+}

@@ -1,0 +1,158 @@
+import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import pg from 'pg';
+import { escapeText } from '../escape.ts';
+import type { Reject, Row, SourceTables, Stage, Value } from '../sources/source.ts';
+import { copyRows, encodeRows } from './copy.ts';
+import type { Partitions } from './partitions.ts';
+
+/** A batch made ready for Postgres: encoded stages and rejects, each entry counted once. */
+export interface Prepared {
+  readonly stages: readonly { readonly stage: Stage; readonly encoded: Buffer | null }[];
+  readonly rejects: readonly Reject[];
+  readonly days: readonly number[];
+  readonly fetched: number;
+}
+
+/**
+ * Encodes a batch. Of several entries with one identity the first is the row; a later one that differs elsewhere
+ * is a clash and goes to quarantine, one that does not is known. Oldest first, so that the tables stay in time order.
+ */
+export function prepareBatch(
+  tables: SourceTables,
+  rows: readonly Row[],
+  rejects: readonly Reject[],
+): Prepared {
+  const kept = new Map<string, Row>();
+  const clashes: Reject[] = [];
+  for (const row of rows) {
+    const key = (row.parts[0] as NonNullable<Row['parts'][0]>).key;
+    const twin = kept.get(key);
+    if (twin === undefined) kept.set(key, row);
+    else if (!sameEntry(tables, twin, row)) {
+      clashes.push({ reason: 'identity_clash', timeMs: row.timeMs, rawText: row.rawText() });
+    }
+  }
+  const ordered = [...kept.values()].sort((a, b) => a.timeMs - b.timeMs);
+  const days = new Set<number>();
+  for (const row of ordered) days.add(Math.floor(row.timeMs / 86_400_000) * 86_400_000);
+  return {
+    stages: tables.stages.map((stage, index) => {
+      const parts = distinctParts(ordered, index);
+      return { stage, encoded: parts.length === 0 ? null : encodeRows(stage, parts) };
+    }),
+    rejects: clashes.length === 0 ? rejects : [...rejects, ...clashes],
+    days: [...days],
+    fetched: rows.length + rejects.length,
+  };
+}
+
+/** Entries with one identity are equal when all that is stored of them is, but for columns that a re-read may change. */
+function sameEntry(tables: SourceTables, a: Row, b: Row): boolean {
+  return tables.stages.every((stage, index) => {
+    const left = a.parts[index] ?? null;
+    const right = b.parts[index] ?? null;
+    if (left === null || right === null || left === right) return left === right;
+    if (left.key !== right.key) return false;
+    if (index > 0) return true;
+    return stage.columns.every(
+      (column, at) => column.volatile === true || isDeepStrictEqual(left.values[at], right.values[at]),
+    );
+  });
+}
+
+function distinctParts(rows: readonly Row[], index: number): readonly (readonly Value[])[] {
+  const seen = new Set<string>();
+  const parts: (readonly Value[])[] = [];
+  for (const row of rows) {
+    const part = row.parts[index];
+    if (part === null || part === undefined || (index > 0 && seen.has(part.key))) continue;
+    if (index > 0) seen.add(part.key);
+    parts.push(part.values);
+  }
+  return parts;
+}
+
+/** SQL of the checkpoint's arguments up to `p_done`; the loader adds fetched, new and quarantined. */
+export type CheckpointArguments = string;
+
+/**
+ * Stores a prepared batch and its checkpoint in one transaction on `client`; returns how many entries were new.
+ * When it throws, either nothing was stored or, if the connection broke at the COMMIT, the checkpoint tells.
+ * `lock` names what only one transaction may load at a time (the stream): two would deadlock now and then.
+ */
+export async function loadBatch(
+  client: pg.PoolClient,
+  tables: SourceTables,
+  prepared: Prepared,
+  target: { readonly stream: string; readonly runId: string; readonly checkpoint: CheckpointArguments },
+): Promise<number> {
+  await client.query(openingSql(tables, target.stream));
+  for (const { stage, encoded } of prepared.stages) {
+    if (encoded !== null) await copyRows(client, stage, encoded);
+  }
+  const results = (await client.query(closingSql(tables, prepared, target))) as unknown as pg.QueryResult[];
+  const counted = results.find((result) => result.command === 'SELECT')?.rows[0] as { new: number };
+  return counted.new;
+}
+
+/** Makes the partitions that a prepared batch needs; outside its transaction. */
+export async function ensurePartitions(
+  partitions: Partitions,
+  tables: SourceTables,
+  prepared: Prepared,
+): Promise<void> {
+  for (const table of tables.partitioned) await partitions.ensure(table, prepared.days);
+}
+
+/**
+ * The stages are temp tables of whichever server connection this transaction got (PgBouncer may give another one
+ * each time), so they are asked for in every transaction; the name tells one version's shape from another's.
+ */
+function openingSql(tables: SourceTables, stream: string): string {
+  const stages = tables.stages.map((stage) => {
+    const columns = stage.columns.map((column) => `${column.name} ${column.type}`).join(', ');
+    return `create temp table if not exists ${stage.name} (${columns}) on commit delete rows`;
+  });
+  return [
+    'begin',
+    'set local jit = off',
+    'set local client_min_messages = warning',
+    ...stages,
+    `select pg_advisory_xact_lock(hashtextextended(${pg.escapeLiteral(`logkeep:load:${stream}`)}, 0))`,
+  ].join(';\n');
+}
+
+function closingSql(
+  tables: SourceTables,
+  prepared: Prepared,
+  target: { readonly stream: string; readonly runId: string; readonly checkpoint: CheckpointArguments },
+): string {
+  const statements: string[] = [];
+  if (prepared.rejects.length > 0)
+    statements.push(quarantineSql(prepared.rejects, target.stream, target.runId));
+  const empty = prepared.stages.every(({ encoded }) => encoded === null);
+  const merges = empty ? [] : tables.merges;
+  const relations = [
+    `batch as materialized (select ${pg.escapeLiteral(target.stream)}::text as stream, now() as ingested_at)`,
+    ...merges.map((merge) => `${merge.name} as (${merge.sql})`),
+    `counted as (select ${empty ? '0' : '(select count(*) from new_row)::integer'} as new)`,
+  ];
+  statements.push(
+    `with ${relations.join(',\n')}
+    select logkeep.checkpoint(${target.checkpoint}, ${prepared.fetched}, counted.new, ${prepared.rejects.length}) as new from counted`,
+    'commit',
+  );
+  return statements.join(';\n');
+}
+
+function quarantineSql(rejects: readonly Reject[], stream: string, runId: string): string {
+  const values = rejects.map((reject) => {
+    const raw = escapeText(reject.rawText);
+    const hash = createHash('md5').update(reject.rawText).digest('hex');
+    const time = reject.timeMs === null ? 'null' : `to_timestamp(${reject.timeMs} / 1000.0)`;
+    return `(${pg.escapeLiteral(stream)}, ${pg.escapeLiteral(reject.reason)}, ${time}, ${pg.escapeLiteral(raw)}, '${hash}'::uuid, ${raw !== reject.rawText}, ${runId})`;
+  });
+  return `insert into logkeep.quarantine (stream, reason, time, raw, raw_hash, escaped, run_id)
+    values ${values.join(',\n')} on conflict (stream, reason, raw_hash) do nothing`;
+}

@@ -1,0 +1,91 @@
+import type { Cursor, Ms } from '../model.ts';
+import type { Page, Reject, Row } from '../sources/source.ts';
+
+const MAX_ENTRIES = 5_000;
+const MAX_BYTES = 16 * 1024 * 1024;
+const MAX_AGE_MS = 1_000;
+
+/** Complete pages that wait to be stored together. */
+export class BatchInHand {
+  #rows: Row[] = [];
+  #rejects: Reject[] = [];
+  #unknown = new Set<string>();
+  #pages = 0;
+  #bytes = 0;
+  #cursor: Cursor | null = null;
+  #readTo: Ms | null = null;
+  #readAt: Ms = 0;
+  #since = 0;
+  #wake: (() => void) | null = null;
+
+  get empty(): boolean {
+    return this.#pages === 0;
+  }
+
+  /** True when one more page would only make the transaction larger. */
+  get full(): boolean {
+    return (
+      this.#rows.length + this.#rejects.length >= MAX_ENTRIES ||
+      this.#bytes >= MAX_BYTES ||
+      (!this.empty && performance.now() - this.#since >= MAX_AGE_MS)
+    );
+  }
+
+  /** Adds a page whose answer was given at `dateMs`. */
+  add(page: Page, dateMs: Ms): void {
+    if (this.empty) this.#since = performance.now();
+    for (const row of page.rows) this.#rows.push(row);
+    for (const reject of page.rejects) this.#rejects.push(reject);
+    for (const name of page.unknown) this.#unknown.add(name);
+    this.#pages++;
+    this.#bytes += page.bytes;
+    this.#cursor = page.next;
+    this.#readTo = page.readTo;
+    this.#readAt = dateMs;
+  }
+
+  /** Hands everything over and begins anew. */
+  take() {
+    const batch = {
+      rows: this.#rows,
+      rejects: this.#rejects,
+      unknown: [...this.#unknown],
+      pages: this.#pages,
+      cursor: this.#cursor,
+      readTo: this.#readTo,
+      readAt: this.#readAt,
+    };
+    this.drop();
+    return batch;
+  }
+
+  /** Forgets everything. */
+  drop(): void {
+    this.#rows = [];
+    this.#rejects = [];
+    this.#unknown = new Set();
+    this.#pages = 0;
+    this.#bytes = 0;
+  }
+
+  /** A promise that resolves when what is in hand should be stored although it is not full; never while empty. */
+  due(): { readonly promise: Promise<void>; readonly cancel: () => void } {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = this.empty
+      ? undefined
+      : setTimeout(resolve, Math.max(0, this.#since + MAX_AGE_MS - performance.now()));
+    this.#wake = this.empty ? null : resolve;
+    return {
+      promise,
+      cancel: () => {
+        clearTimeout(timer);
+        this.#wake = null;
+      },
+    };
+  }
+
+  /** Makes a waiting `due` resolve now: a wait for quota begins. */
+  wake(): void {
+    this.#wake?.();
+  }
+}

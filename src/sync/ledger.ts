@@ -1,0 +1,86 @@
+import type { Cursor, Ms, Span, Spans } from '../model.ts';
+import type { Meter, Quota, Reject, Row } from '../sources/source.ts';
+
+/** What is known of a stream's progress under its present filters. */
+export interface Progress {
+  /** The earliest time ever asked for. */
+  readonly askedFrom: Ms;
+  readonly covered: Spans;
+  readonly expired: Spans;
+  readonly oversize: Spans;
+  /** Covered, but last read at an age below the overlap. */
+  readonly young: Spans;
+  /** Windows in hand, of this process or another. */
+  readonly open: Spans;
+  /** Entries stored in the overlap before the newest coverage; counting stops beyond a page. */
+  readonly overlapEntries: number;
+}
+
+/** The right to read one window until a time, under a fence that rises with each lease. */
+export interface Lease {
+  readonly windowId: string;
+  readonly fence: string;
+  readonly window: Span;
+  /** Ascending streams: where the committed part ends; null: nothing committed. */
+  readonly doneTo: Ms | null;
+  readonly cursor: Cursor | null;
+  readonly cursorAgeMs: number | null;
+  /** The API's Date at the first answer of the cursor's chain. */
+  readonly chainAt: Ms | null;
+}
+
+/** What `next` found to do. `held`: all there is to read is in another process's hands. */
+export type Next =
+  | { readonly status: 'leased'; readonly lease: Lease }
+  | { readonly status: 'held'; readonly by: string; readonly forMs: number }
+  | { readonly status: 'caught-up' };
+
+/** One transaction's worth. */
+export interface Batch {
+  readonly rows: readonly Row[];
+  readonly rejects: readonly Reject[];
+  readonly pages: number;
+  /** Where the next page begins; null where the chain has ended or the cursor is dropped. */
+  readonly cursor: Cursor | null;
+  readonly chainAt: Ms;
+  /** The API's Date of the last answer in the batch. */
+  readonly readAt: Ms;
+  /** What joins the coverage with this batch, before retention is taken off; null: nothing yet. */
+  readonly claim: Span | null;
+  /** Ascending streams: the new end of the committed part. */
+  readonly doneTo: Ms | null;
+  /** True ends the window. */
+  readonly done: boolean;
+}
+
+export interface Stored {
+  readonly fetched: number;
+  readonly fresh: number;
+  readonly known: number;
+  readonly quarantined: number;
+}
+
+export type Outcome = 'done' | 'stopped' | 'failed';
+
+/** One stream's progress and rows, kept by the store for the pump. Every method may throw `database`. */
+export interface Ledger {
+  /**
+   * The next window to read: one that lies open with no live lease, else the first of what `plan` wants, planned
+   * and leased under the stream's lock.
+   */
+  next(plan: (progress: Progress) => Spans): Promise<Next>;
+  /** Stores a batch and its checkpoint, or nothing. Throws `lease` when the window is not ours any more. */
+  commit(lease: Lease, batch: Batch): Promise<Stored>;
+  /** Gives a window up for others in its place (none: what was left of it is already covered); `oversize` is recorded. */
+  replan(lease: Lease, rest: Spans, oversize: Span | null): Promise<void>;
+  /** Extends the lease; false when it is lost. */
+  renew(lease: Lease): Promise<boolean>;
+  /** Lets others take the window at once. */
+  release(lease: Lease): Promise<void>;
+  /** Records fields and states seen for the first time. */
+  note(names: readonly string[]): Promise<void>;
+  /** Adds what was spent since the last call to the run, and what the API last said. */
+  spend(meter: Meter, quota: Quota, skewMs: number | null): Promise<void>;
+  /** Ends the run. */
+  end(outcome: Outcome, error: string | null): Promise<void>;
+}

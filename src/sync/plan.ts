@@ -1,0 +1,55 @@
+import type { Ms, Span, Spans } from '../model.ts';
+import type { Progress } from './ledger.ts';
+import { floorSecond, intersect, length, subtract, union } from './spans.ts';
+
+/** What a run wants of a stream. */
+export interface Ask {
+  /** Read up to here, exclusive: the API's now less the settle delay, or an earlier end. */
+  readonly targetMs: Ms;
+  readonly overlapMs: number;
+  readonly pageSize: number;
+  /** A covered span to read once more. */
+  readonly again: Span | null;
+  /** How far before the asked time a read of its beginning starts; what comes of it is a gift, nothing is owed. */
+  readonly leadMs: number;
+}
+
+/**
+ * Windows to read: what is asked for minus what is covered, plus the re-reads that fall due. None overlaps another
+ * or an open window. A first run, a run after a gap of any length, an earlier `since` and an interrupted run are
+ * all this one subtraction.
+ */
+export function planWindows(progress: Progress, ask: Ask): Spans {
+  const target = floorSecond(ask.targetMs);
+  const asked: Span = { from: floorSecond(progress.askedFrom), to: target };
+  if (asked.to <= asked.from) return [];
+  const known = [progress.covered, progress.expired, progress.oversize];
+  const missing = subtract([asked], union(...known));
+  const repeats = union(
+    overlap(progress, missing, ask),
+    ripe(progress, target, ask),
+    ask.again === null ? [] : [ask.again],
+  );
+  const early = missing[0]?.from === asked.from ? [{ from: asked.from - ask.leadMs, to: asked.from }] : [];
+  const wanted = union(early, missing, intersect(repeats, [asked]));
+  return subtract(wanted, union(progress.open, progress.oversize));
+}
+
+/** The overlap before the newest coverage, where one request can bring it together with the tail. */
+function overlap(progress: Progress, missing: Spans, ask: Ask): Spans {
+  const newest = progress.covered.at(-1)?.to;
+  const tail = missing.at(-1);
+  if (newest === undefined || tail?.from !== newest || progress.overlapEntries >= ask.pageSize) return [];
+  return [{ from: newest - ask.overlapMs, to: newest }];
+}
+
+/**
+ * Where the overlap is larger than a page, what was read too young is read again once it is old enough, an
+ * overlap's length at a time: with every tick it would cost as much as the first read each time.
+ */
+function ripe(progress: Progress, target: Ms, ask: Ask): Spans {
+  const due = intersect(progress.young, [
+    { from: Number.NEGATIVE_INFINITY, to: floorSecond(target - ask.overlapMs) },
+  ]);
+  return length(due) >= ask.overlapMs ? due : [];
+}

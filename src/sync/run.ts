@@ -1,0 +1,188 @@
+import type { Clock } from '../clock.ts';
+import { LogkeepError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Ms, Span } from '../model.ts';
+import type { Meter, Stream } from '../sources/source.ts';
+import type { Lease, Ledger, Outcome, Stored } from './ledger.ts';
+import { planWindows } from './plan.ts';
+import { type ReadContext, readWindow } from './window.ts';
+
+/** A clock that is off by less than this is not worth a request. */
+const SKEW_MATTERS_MS = 5_000;
+/** Windows planned anew in a row without a new entry: something is wrong that no smaller window cures. */
+const MAX_BARREN_REPLANS = 60;
+
+/** What a run of one stream has read so far. */
+export interface RunTotals {
+  windows: number;
+  fetched: number;
+  fresh: number;
+  known: number;
+  quarantined: number;
+}
+
+/** What watchers are told; `held` names the process that has all there is to read. */
+export type RunEvent =
+  | { readonly kind: 'window'; readonly window: Span }
+  | { readonly kind: 'stored'; readonly window: Span; readonly readTo: Ms | null; readonly totals: RunTotals }
+  | { readonly kind: 'held'; readonly by: string };
+
+export interface RunOptions {
+  readonly stream: Stream;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly settleMs: number;
+  readonly overlapMs: number;
+  /** Read no further than this event time; null: up to now less the settle delay. */
+  readonly untilMs: Ms | null;
+  readonly again: Span | null;
+  /** How far before the asked time a first read begins, to have what is about to expire; asks nothing of coverage. */
+  readonly leadMs: number;
+  readonly signal: AbortSignal;
+  readonly mayRequest: () => boolean;
+  readonly watch: (event: RunEvent) => void;
+}
+
+export interface RunResult {
+  readonly outcome: Outcome;
+  readonly error: LogkeepError | null;
+  readonly totals: Readonly<RunTotals>;
+  readonly meter: Readonly<Meter>;
+  /** The API's clock minus ours, in ms, as of the last answer. */
+  readonly skewMs: number | null;
+}
+
+/**
+ * Reads one stream from what is not covered yet up to its target, and ends the ledger's run. A failed call ends in
+ * the result; a bug is thrown.
+ */
+export async function runStream(options: RunOptions): Promise<RunResult> {
+  const run = new StreamRun(options);
+  const { outcome, error } = await run.toEnd();
+  await run.close(outcome, error);
+  return { outcome, error, totals: run.totals, meter: run.meter, skewMs: run.skewMs };
+}
+
+class StreamRun {
+  readonly totals: RunTotals = { windows: 0, fetched: 0, fresh: 0, known: 0, quarantined: 0 };
+  readonly meter: Meter = { requests: 0, retries: 0, waits: 0, waitMs: 0, bytes: 0 };
+  skewMs: number | null = null;
+  readonly #options: RunOptions;
+  readonly #startedMs: Ms;
+  readonly #context: ReadContext;
+  #again: Span | null;
+  #barren = 0;
+  #spentAt = 0;
+  #spending: Promise<void> = Promise.resolve();
+
+  constructor(options: RunOptions) {
+    this.#options = options;
+    this.#startedMs = options.clock.now();
+    this.#again = options.again;
+    const { stream, ledger, settleMs, clock, log, signal, mayRequest } = options;
+    this.#context = {
+      stream,
+      ledger,
+      settleMs,
+      clock,
+      log,
+      signal,
+      mayRequest,
+      meter: this.meter,
+      onAnswer: (_, dateMs) => {
+        this.skewMs = dateMs - clock.now();
+      },
+      onStored: (lease, stored, readTo) => this.#stored(lease, stored, readTo),
+    };
+  }
+
+  async toEnd(): Promise<{ outcome: Outcome; error: LogkeepError | null }> {
+    try {
+      return { outcome: await this.#loop(), error: null };
+    } catch (error) {
+      if (error instanceof LogkeepError) return { outcome: 'failed', error };
+      await this.close('failed', error as Error);
+      throw error;
+    }
+  }
+
+  async close(outcome: Outcome, error: Error | null): Promise<void> {
+    try {
+      await this.#spending;
+      await this.#options.ledger.spend(this.meter, this.#options.stream.quota(), this.skewMs);
+      await this.#options.ledger.end(outcome, error === null ? null : error.message);
+    } catch (failure) {
+      // The run's own failure is the one to report; what could not be recorded is closed by the next run.
+      if (error === null) throw failure;
+      this.#options.log.warn(
+        { stream: this.#options.stream.id, error: String(failure) },
+        'end of run not recorded',
+      );
+    }
+  }
+
+  async #loop(): Promise<Outcome> {
+    const { ledger, signal, clock, stream, watch } = this.#options;
+    for (;;) {
+      if (signal.aborted) return 'stopped';
+      const next = await ledger.next((progress) =>
+        planWindows(progress, {
+          targetMs: this.#targetMs(),
+          overlapMs: this.#options.overlapMs,
+          pageSize: stream.pageSize,
+          again: this.#again,
+          leadMs: this.#options.leadMs,
+        }),
+      );
+      if (next.status === 'caught-up') return 'done';
+      if (next.status === 'held') {
+        watch({ kind: 'held', by: next.by });
+        await clock.sleep(Math.min(1_000, Math.max(50, next.forMs)), signal).catch(() => {});
+        continue;
+      }
+      this.#again = null;
+      watch({ kind: 'window', window: next.lease.window });
+      const end = await readWindow(this.#context, next.lease);
+      if (end === 'stopped') return 'stopped';
+      if (end === 'done') this.totals.windows++;
+      if (end === 'replanned') this.#barren++;
+      if (this.#barren > MAX_BARREN_REPLANS) {
+        throw new LogkeepError(
+          'protocol',
+          `${stream.id}: windows were planned anew ${this.#barren} times in a row without getting anywhere; nothing was claimed`,
+        );
+      }
+    }
+  }
+
+  /**
+   * Where this run wants to get: fixed at its start, so that it ends. The API's clock counts as soon as it is known;
+   * when ours is ahead the target comes back to what can be claimed, when ours is behind it goes on only for a
+   * difference that matters.
+   */
+  #targetMs(): Ms {
+    const skew = this.skewMs ?? 0;
+    const now = this.#startedMs + (skew > 0 && skew < SKEW_MATTERS_MS ? 0 : skew);
+    return Math.min(now - this.#options.settleMs, this.#options.untilMs ?? Number.POSITIVE_INFINITY);
+  }
+
+  #stored(lease: Lease, stored: Stored, readTo: Ms | null): void {
+    this.totals.fetched += stored.fetched;
+    this.totals.fresh += stored.fresh;
+    this.totals.known += stored.known;
+    this.totals.quarantined += stored.quarantined;
+    if (stored.fresh > 0) this.#barren = 0;
+    this.#options.watch({ kind: 'stored', window: lease.window, readTo, totals: this.totals });
+    if (performance.now() - this.#spentAt < 2_000) return;
+    this.#spentAt = performance.now();
+    this.#spending = this.#options.ledger
+      .spend(this.meter, this.#options.stream.quota(), this.skewMs)
+      .catch((error: unknown) =>
+        this.#options.log.warn(
+          { stream: this.#options.stream.id, error: String(error) },
+          'spend not recorded',
+        ),
+      );
+  }
+}

@@ -1,0 +1,262 @@
+import type { Clock } from '../clock.ts';
+import { isFailure, LogkeepError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { Ms, Spans } from '../model.ts';
+import type { Meter, Page, Stream } from '../sources/source.ts';
+import { BatchInHand } from './batch.ts';
+import { claimOf } from './claim.ts';
+import type { Lease, Ledger, Stored } from './ledger.ts';
+import { restOf } from './rest.ts';
+
+const RENEW_MS = 3_000;
+
+/** What reading a window needs; the same for all windows of a run. */
+export interface ReadContext {
+  readonly stream: Stream;
+  readonly ledger: Ledger;
+  readonly settleMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  readonly meter: Meter;
+  /** Takes one request from the run's allowance; false when it is used up. */
+  readonly mayRequest: () => boolean;
+  readonly onAnswer: (page: Page, dateMs: Ms) => void;
+  readonly onStored: (lease: Lease, stored: Stored, readTo: Ms | null) => void;
+}
+
+/** How a window ended. `stopped`: on request, its cursor is kept. `replanned`: other windows took its place. */
+export type WindowEnd = 'done' | 'replanned' | 'stopped' | 'lost';
+
+/**
+ * Reads a leased window to its end, a batch at a time, the next pages being fetched while one is stored. Whatever
+ * happens, complete pages in hand are stored first. Throws what stops the stream: `auth`, `request`, `protocol`,
+ * `unavailable`, `database`.
+ */
+export async function readWindow(context: ReadContext, lease: Lease): Promise<WindowEnd> {
+  const reading = new WindowReading(context, lease);
+  const renewal = setInterval(() => reading.renew(), RENEW_MS);
+  try {
+    return await reading.run();
+  } finally {
+    clearInterval(renewal);
+  }
+}
+
+class WindowReading {
+  readonly #context: ReadContext;
+  readonly #lease: Lease;
+  readonly #abort = new AbortController();
+  readonly #hand: BatchInHand;
+  readonly #resumed: boolean;
+  #chainAt: Ms | null;
+  #lastDate: { readonly dateMs: Ms; readonly localMs: Ms } | null = null;
+  #doneTo: Ms | null;
+  #storing: Promise<void> = Promise.resolve();
+  #pages = 0;
+
+  constructor(context: ReadContext, lease: Lease) {
+    this.#context = context;
+    this.#lease = lease;
+    this.#hand = new BatchInHand();
+    this.#doneTo = lease.doneTo;
+    const maxAgeMs = context.stream.cursorMaxAgeMs ?? Number.POSITIVE_INFINITY;
+    this.#resumed = lease.cursor !== null && lease.chainAt !== null && (lease.cursorAgeMs ?? 0) <= maxAgeMs;
+    this.#chainAt = this.#resumed ? lease.chainAt : null;
+  }
+
+  /** Loses no time on a lost lease: the reading stops, and the fence would refuse a commit anyway. */
+  renew(): void {
+    this.#context.ledger.renew(this.#lease).then(
+      (held) => {
+        if (!held)
+          this.#abort.abort(new LogkeepError('lease', `${this.#context.stream.id}: the lease is lost`));
+      },
+      (error: unknown) =>
+        this.#context.log.warn(
+          { stream: this.#context.stream.id, error: String(error) },
+          'lease not renewed',
+        ),
+    );
+  }
+
+  async run(): Promise<WindowEnd> {
+    const { lease, context } = { lease: this.#lease, context: this.#context };
+    // An ascending window whose cursor is of no use any more goes on from what is committed, not from its start.
+    if (lease.cursor !== null && !this.#resumed)
+      return this.#replan(restOf(context.stream.order, lease.window, this.#doneTo, 'cursor', null));
+    let failure: unknown = null;
+    let ended: 'chain' | 'stop' = 'stop';
+    try {
+      ended = await this.#pull();
+    } catch (error) {
+      failure = error;
+    }
+    await this.#settleStoring(failure);
+    if (ended === 'chain') return 'done';
+    try {
+      if (!this.#hand.empty) await this.#store(false);
+      await this.#storing;
+    } catch (error) {
+      if (isFailure(error, 'lease')) return 'lost';
+      throw error;
+    }
+    return this.#finish(failure);
+  }
+
+  async #pull(): Promise<'chain' | 'stop'> {
+    const { stream, meter, mayRequest } = this.#context;
+    const signal = AbortSignal.any([this.#context.signal, this.#abort.signal]);
+    const pages = stream
+      .read({
+        window: this.#lease.window,
+        cursor: this.#resumed ? this.#lease.cursor : null,
+        signal,
+        meter,
+        onWait: () => this.#hand.wake(),
+      })
+      [Symbol.asyncIterator]();
+    try {
+      if (!mayRequest()) return 'stop';
+      let pending = pages.next();
+      for (;;) {
+        const result = await this.#nextPage(pending);
+        if (result.done === true)
+          throw new LogkeepError('protocol', `${stream.id}: the chain ended without a last page`);
+        const page = result.value;
+        this.#take(page);
+        if (page.next === null) {
+          await this.#store(true);
+          await this.#storing;
+          return 'chain';
+        }
+        if (this.#hand.full) await this.#store(false);
+        if (signal.aborted || !mayRequest()) return 'stop';
+        pending = pages.next();
+      }
+    } finally {
+      // Not awaited: a read that hangs must not hold up what is in hand; the signal ends it.
+      pages.return?.(undefined).then(undefined, () => {});
+    }
+  }
+
+  /** The next page; a batch that grows old meanwhile, or before a wait for quota, is stored without waiting for it. */
+  async #nextPage(pending: Promise<IteratorResult<Page>>): Promise<IteratorResult<Page>> {
+    for (;;) {
+      const due = this.#hand.due();
+      const first = await Promise.race([pending, due.promise.then(() => null)]).finally(due.cancel);
+      if (first !== null) return first;
+      await this.#store(false);
+    }
+  }
+
+  #take(page: Page): void {
+    const localMs = this.#context.clock.now();
+    const last = this.#lastDate;
+    const dateMs = page.dateMs ?? (last === null ? null : last.dateMs + (localMs - last.localMs));
+    if (dateMs === null) {
+      throw new LogkeepError(
+        'protocol',
+        `${this.#context.stream.id}: the first answer has no Date header, so nothing can be claimed as read`,
+      );
+    }
+    this.#lastDate = { dateMs, localMs };
+    this.#chainAt ??= dateMs;
+    this.#pages++;
+    this.#hand.add(page, dateMs);
+    this.#context.onAnswer(page, dateMs);
+  }
+
+  /** Starts storing what is in hand, after what is being stored. */
+  async #store(done: boolean): Promise<void> {
+    await this.#storing;
+    const batch = this.#hand.take();
+    const { ledger, settleMs, stream } = this.#context;
+    const chainAt = this.#chainAt as Ms;
+    const claim = claimOf({
+      window: this.#lease.window,
+      doneTo: this.#doneTo,
+      readTo: batch.readTo,
+      chainAt,
+      settleMs,
+      ended: done,
+    });
+    const doneTo =
+      batch.readTo === null
+        ? null
+        : Math.max(this.#doneTo ?? this.#lease.window.from, Math.min(batch.readTo, this.#lease.window.to));
+    const storing = ledger
+      .commit(this.#lease, { ...batch, chainAt, claim, doneTo, done })
+      .then(async (stored) => {
+        this.#doneTo = doneTo ?? this.#doneTo;
+        this.#context.onStored(this.#lease, stored, batch.readTo);
+        await ledger.note(batch.unknown);
+        this.#context.log.debug(
+          { stream: stream.id, window: this.#lease.windowId, pages: batch.pages, ...stored },
+          'batch stored',
+        );
+      });
+    this.#storing = storing;
+    storing.catch((error: unknown) => this.#abort.abort(error));
+  }
+
+  /** A failed commit outweighs whatever the reading said after it. */
+  async #settleStoring(failure: unknown): Promise<void> {
+    try {
+      await this.#storing;
+    } catch (error) {
+      if (isFailure(error, 'lease')) {
+        this.#storing = Promise.resolve();
+        this.#hand.drop();
+        this.#abort.abort(error);
+        return;
+      }
+      throw error;
+    }
+    if (failure !== null && !(failure instanceof LogkeepError)) throw failure;
+  }
+
+  async #finish(failure: unknown): Promise<WindowEnd> {
+    const { ledger, stream } = this.#context;
+    if (isFailure(this.#abort.signal.reason, 'lease') || isFailure(failure, 'lease')) return 'lost';
+    if (failure === null || isFailure(failure, 'aborted')) {
+      await ledger.release(this.#lease);
+      return 'stopped';
+    }
+    const reason = restReason(failure);
+    if (reason !== null) {
+      const rest = restOf(
+        stream.order,
+        this.#lease.window,
+        this.#doneTo,
+        reason,
+        (failure as LogkeepError).atMs,
+      );
+      if (rest !== null) {
+        this.#context.log.info(
+          {
+            stream: stream.id,
+            window: this.#lease.windowId,
+            reason: (failure as LogkeepError).message,
+            pages: this.#pages,
+          },
+          'window planned anew',
+        );
+        return this.#replan(rest);
+      }
+    }
+    await ledger.release(this.#lease);
+    throw failure;
+  }
+
+  async #replan(rest: ReturnType<typeof restOf>): Promise<WindowEnd> {
+    const { windows, oversize } = rest ?? { windows: [] as Spans, oversize: null };
+    await this.#context.ledger.replan(this.#lease, windows, oversize);
+    return 'replanned';
+  }
+}
+
+function restReason(failure: unknown): Parameters<typeof restOf>[3] | null {
+  const reasons = ['cursor', 'timeout', 'oversize'] as const;
+  return reasons.find((reason) => isFailure(failure, reason)) ?? null;
+}
