@@ -171,9 +171,19 @@ export async function startServer(
 }
 
 /** Stops the server and waits for its end; `immediate` is a crash that the next start recovers from. */
-export function stopServer(cluster: Cluster, mode: 'fast' | 'immediate' = 'fast'): Promise<Outcome> {
-  const args = ['stop', '-D', join(cluster.folder, 'data'), '-m', mode, '-w', '-t', '600'];
-  return runAs(cluster.account, cluster.folder, join(cluster.bin, 'pg_ctl'), args);
+export async function stopServer(cluster: Cluster, mode: 'fast' | 'immediate' = 'fast'): Promise<Outcome> {
+  const stopped = { code: 0, output: '' };
+  const postmaster = await readPostmaster(cluster);
+  if (postmaster === null) return stopped;
+  // Without waiting: pg_ctl would wait for the end of whichever server the next command starts meanwhile.
+  const args = ['stop', '-D', join(cluster.folder, 'data'), '-m', mode, '-W'];
+  const asked = await runAs(cluster.account, cluster.folder, join(cluster.bin, 'pg_ctl'), args);
+  if (asked.code !== 0) return asked;
+  for (;;) {
+    if ((await readPostmaster(cluster))?.pid !== postmaster.pid) return stopped;
+    if (!(await isPostmaster(cluster, postmaster.pid))) return stopped;
+    await delay(10);
+  }
 }
 
 /** `preferred` if nobody listens there on 127.0.0.1, else a free port. */

@@ -73,6 +73,11 @@ function distinctParts(rows: readonly Row[], index: number): readonly (readonly 
   return parts;
 }
 
+/** SQL that waits until no other transaction loads the stream; held until our own ends. */
+export function loadLock(stream: string): string {
+  return `select pg_advisory_xact_lock(hashtextextended(${pg.escapeLiteral(`logkeep:load:${stream}`)}, 0))`;
+}
+
 /** SQL of the checkpoint's arguments up to `p_done`; the loader adds fetched, new and quarantined. */
 export type CheckpointArguments = string;
 
@@ -119,7 +124,7 @@ function openingSql(tables: SourceTables, stream: string): string {
     'set local jit = off',
     'set local client_min_messages = warning',
     ...stages,
-    `select pg_advisory_xact_lock(hashtextextended(${pg.escapeLiteral(`logkeep:load:${stream}`)}, 0))`,
+    loadLock(stream),
   ].join(';\n');
 }
 

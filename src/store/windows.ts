@@ -1,0 +1,129 @@
+import type pg from 'pg';
+import type { Cursor, Span, Spans } from '../model.ts';
+import type { Lease, Next, Progress } from '../sync/ledger.ts';
+import { isoTime, parseSpans, spansColumn } from './coverage.ts';
+
+/** How long a lease holds without being renewed, by the database's clock. */
+export const LEASE_MS = 10_000;
+
+/** Whose windows: a stream under one set of filters. */
+export interface Feed {
+  readonly id: string;
+  readonly fingerprint: string;
+}
+
+/** A stream's entries as the store may count them. */
+export interface Counting {
+  readonly table: string;
+  readonly time: string;
+  readonly overlapMs: number;
+  readonly pageSize: number;
+}
+
+/** Takes the stream's row lock, under which alone windows are planned and replaced, and reads its progress. */
+export async function lockProgress(client: pg.PoolClient, feed: Feed, counting: Counting): Promise<Progress> {
+  const { rows } = await client.query(
+    `select extract(epoch from asked_from) * 1000 as asked_from, ${spansColumn('covered')} as covered,
+      ${spansColumn('expired')} as expired, ${spansColumn('oversize')} as oversize, ${spansColumn('young')} as young
+    from logkeep.stream where stream = $1 and fingerprint = $2 for update`,
+    [feed.id, feed.fingerprint],
+  );
+  const open = await client.query<{ from_time: Date; to_time: Date }>(
+    'select from_time, to_time from logkeep.sync_window where stream = $1 and fingerprint = $2',
+    [feed.id, feed.fingerprint],
+  );
+  const covered = parseSpans(rows[0].covered);
+  const newest = covered.at(-1)?.to;
+  return {
+    askedFrom: Math.round(Number(rows[0].asked_from)),
+    covered,
+    expired: parseSpans(rows[0].expired),
+    oversize: parseSpans(rows[0].oversize),
+    young: parseSpans(rows[0].young),
+    open: open.rows.map((window) => ({ from: +window.from_time, to: +window.to_time })),
+    overlapEntries:
+      newest === undefined
+        ? 0
+        : await countEntries(client, feed, counting, { from: newest - counting.overlapMs, to: newest }),
+  };
+}
+
+async function countEntries(
+  client: pg.PoolClient,
+  feed: Feed,
+  counting: Counting,
+  span: Span,
+): Promise<number> {
+  const { table, time, pageSize } = counting;
+  const { rows } = await client.query(
+    `select count(*)::integer as entries from
+      (select from logkeep.${table} where stream = $1 and ${time} >= $2 and ${time} < $3 limit $4) e`,
+    [feed.id, isoTime(span.from), isoTime(span.to), pageSize + 1],
+  );
+  return rows[0].entries;
+}
+
+/**
+ * Leases the oldest window that nobody holds; null if there is none. `skip locked`: a window whose commit is under
+ * way is not free, and waiting for it under the stream's lock could deadlock with that commit.
+ */
+export async function leaseFree(client: pg.PoolClient, feed: Feed, holder: string): Promise<Next | null> {
+  const { rows } = await client.query(
+    `update logkeep.sync_window set fence = fence + 1, holder = $3, lease_until = clock_timestamp() + $4::interval
+    where id = (
+      select id from logkeep.sync_window
+      where stream = $1 and fingerprint = $2 and (lease_until is null or lease_until < clock_timestamp())
+      order by from_time limit 1 for update skip locked)
+    returning id, fence, from_time, to_time, done_to, cursor, chain_at,
+      extract(epoch from clock_timestamp() - cursor_at) * 1000 as cursor_age`,
+    [feed.id, feed.fingerprint, holder, `${LEASE_MS} ms`],
+  );
+  const row = rows[0];
+  if (row === undefined) return null;
+  return {
+    status: 'leased',
+    lease: {
+      windowId: row.id,
+      fence: row.fence,
+      window: { from: +row.from_time, to: +row.to_time },
+      doneTo: row.done_to === null ? null : +row.done_to,
+      cursor: row.cursor as Cursor | null,
+      cursorAgeMs: row.cursor_age === null ? null : Number(row.cursor_age),
+      chainAt: row.chain_at === null ? null : +row.chain_at,
+    },
+  };
+}
+
+/** Whose lease ends first; null when no window is open. */
+export async function firstHolder(client: pg.PoolClient, feed: Feed): Promise<Next | null> {
+  const { rows } = await client.query(
+    `select holder, extract(epoch from lease_until - clock_timestamp()) * 1000 as for_ms
+    from logkeep.sync_window where stream = $1 and fingerprint = $2 order by lease_until limit 1`,
+    [feed.id, feed.fingerprint],
+  );
+  const row = rows[0];
+  if (row === undefined) return null;
+  return {
+    status: 'held',
+    by: row.holder ?? 'a process that just let go',
+    forMs: Math.max(0, Number(row.for_ms ?? 0)),
+  };
+}
+
+export async function insertWindows(client: pg.PoolClient, feed: Feed, windows: Spans): Promise<void> {
+  for (const window of windows) {
+    await client.query(
+      'insert into logkeep.sync_window (stream, fingerprint, from_time, to_time) values ($1, $2, $3, $4)',
+      [feed.id, feed.fingerprint, isoTime(window.from), isoTime(window.to)],
+    );
+  }
+}
+
+/** Takes a leased window away; false when it is not ours any more. */
+export async function removeWindow(client: pg.PoolClient, lease: Lease): Promise<boolean> {
+  const { rowCount } = await client.query('delete from logkeep.sync_window where id = $1 and fence = $2', [
+    lease.windowId,
+    lease.fence,
+  ]);
+  return rowCount === 1;
+}
