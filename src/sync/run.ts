@@ -33,6 +33,7 @@ export interface RunOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly settleMs: number;
+  readonly retentionMs: number;
   readonly overlapMs: number;
   /** Read no further than this event time; null: up to now less the settle delay. */
   readonly untilMs: Ms | null;
@@ -80,11 +81,12 @@ class StreamRun {
     this.#options = options;
     this.#startedMs = options.clock.now();
     this.#again = options.again;
-    const { stream, ledger, settleMs, clock, log, signal, mayRequest } = options;
+    const { stream, ledger, settleMs, retentionMs, clock, log, signal, mayRequest } = options;
     this.#context = {
       stream,
       ledger,
       settleMs,
+      retentionMs,
       clock,
       log,
       signal,

@@ -6,6 +6,7 @@ import type { Meter, Page, Stream } from '../sources/source.ts';
 import { BatchInHand } from './batch.ts';
 import { claimOf } from './claim.ts';
 import type { Lease, Ledger, Stored } from './ledger.ts';
+import { WalkTimer } from './outrun.ts';
 import { restOf } from './rest.ts';
 
 const RENEW_MS = 3_000;
@@ -15,6 +16,7 @@ export interface ReadContext {
   readonly stream: Stream;
   readonly ledger: Ledger;
   readonly settleMs: number;
+  readonly retentionMs: number;
   readonly clock: Clock;
   readonly log: Log;
   readonly signal: AbortSignal;
@@ -54,11 +56,17 @@ class WindowReading {
   #doneTo: Ms | null;
   #storing: Promise<void> = Promise.resolve();
   #pages = 0;
+  readonly #walk: WalkTimer | null;
+  #pieces: Spans | null = null;
 
   constructor(context: ReadContext, lease: Lease) {
     this.#context = context;
     this.#lease = lease;
     this.#hand = new BatchInHand();
+    this.#walk =
+      context.stream.order === 'descending'
+        ? new WalkTimer(lease.window, context.retentionMs, context.clock)
+        : null;
     this.#doneTo = lease.doneTo;
     const maxAgeMs = context.stream.cursorMaxAgeMs ?? Number.POSITIVE_INFINITY;
     this.#resumed = lease.cursor !== null && lease.chainAt !== null && (lease.cursorAgeMs ?? 0) <= maxAgeMs;
@@ -130,9 +138,12 @@ class WindowReading {
           await this.#storing;
           return 'chain';
         }
-        if (this.#hand.full) await this.#store(false);
-        if (signal.aborted || !mayRequest()) return 'stop';
+        if (signal.aborted) return 'stop';
+        this.#pieces = this.#walk?.pieces(page, this.#lastDate?.dateMs ?? 0) ?? null;
+        if (this.#pieces !== null || !mayRequest()) return 'stop';
         pending = pages.next();
+        pending.catch(() => {});
+        if (this.#hand.full) await this.#store(false);
       }
     } finally {
       // Not awaited: a read that hangs must not hold up what is in hand; the signal ends it.
@@ -219,6 +230,13 @@ class WindowReading {
   async #finish(failure: unknown): Promise<WindowEnd> {
     const { ledger, stream } = this.#context;
     if (isFailure(this.#abort.signal.reason, 'lease') || isFailure(failure, 'lease')) return 'lost';
+    if (this.#pieces !== null) {
+      this.#context.log.info(
+        { stream: stream.id, window: this.#lease.windowId, pieces: this.#pieces.length },
+        'window split: its oldest entries would expire before a walk from the newest gets there',
+      );
+      return this.#replan({ windows: this.#pieces, oversize: null });
+    }
     if (failure === null || isFailure(failure, 'aborted')) {
       await ledger.release(this.#lease);
       return 'stopped';

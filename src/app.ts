@@ -1,0 +1,235 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { Clock } from './clock.ts';
+import type { Config } from './config.ts';
+import { resolveMoment } from './durations.ts';
+import { LogkeepError } from './errors.ts';
+import type { Log } from './log.ts';
+import type { Ms, Span } from './model.ts';
+import { createRedactor, type Redactor } from './redact.ts';
+import { createHttp, type Http } from './sources/http.ts';
+import { SOURCES } from './sources/list.ts';
+import type { Stream, StreamSettings } from './sources/source.ts';
+import { asDatabaseError, openStore, type Store } from './store/database.ts';
+import { migrateToLatest, pendingMigrations, refuseNewer } from './store/migrate.ts';
+import { Partitions } from './store/partitions.ts';
+import { openLedger } from './store/progress.ts';
+import { type RunEvent, type RunResult, runStream } from './sync/run.ts';
+
+/** How far before a `since` that reaches to the retention's edge a first read begins; see `Ask.leadMs`. */
+const EDGE_MS = 60_000;
+
+/** A database ready for use. */
+export interface OpenDatabase {
+  readonly store: Store;
+  /** Where it is, with its password; the embedded one's too. */
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** A stream with the settings it was opened with. */
+export interface OpenStream {
+  readonly stream: Stream;
+  readonly settings: StreamSettings;
+}
+
+/** Everything open that reading the streams needs. */
+export interface App {
+  readonly store: Store;
+  readonly url: string;
+  readonly streams: readonly OpenStream[];
+  readonly redactor: Redactor;
+  readonly partitions: Partitions;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Who we are, for other processes to read. */
+  readonly holder: string;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the database of `config`: the one it names, or the embedded one. `migrate` brings the tables up to date
+ * first; without it a database that lacks a migration is refused (`config`), with what to do.
+ */
+export async function openDatabase(
+  config: Config,
+  log: Log,
+  options: { readonly migrate: boolean },
+): Promise<OpenDatabase> {
+  const server = await databaseServer(config, log);
+  try {
+    if (options.migrate) await migrateToLatest(config.database.directUrl ?? server.url);
+    const store = openStore(server.url);
+    try {
+      if (!options.migrate) await refuseUnready(store);
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+    return {
+      store,
+      url: server.url,
+      close: async () => {
+        await store.close();
+        await server.release();
+      },
+    };
+  } catch (error) {
+    await server.release();
+    throw error;
+  }
+}
+
+async function databaseServer(config: Config, log: Log): Promise<{ url: string; release(): Promise<void> }> {
+  const { url, dir } = config.database;
+  if (url !== null) return { url, release: async () => {} };
+  const { openEmbedded } = await import('./store/embedded.ts');
+  return openEmbedded({ dir, log });
+}
+
+async function refuseUnready(store: Store): Promise<void> {
+  try {
+    const db = store.db as never;
+    await refuseNewer(db);
+    const pending = await pendingMigrations(db);
+    if (pending.length > 0) {
+      throw new LogkeepError(
+        'config',
+        `the database lacks ${pending.join(', ')}: run \`logkeep migrate\` (or sync) first`,
+      );
+    }
+  } catch (error) {
+    throw asDatabaseError('look at the database', error);
+  }
+}
+
+/** Opens `chosen` streams on the database of `config`; nothing is requested yet. */
+export async function openApp(
+  config: Config,
+  chosen: readonly StreamSettings[],
+  clock: Clock,
+  log: Log,
+): Promise<App> {
+  const database = await openDatabase(config, log, { migrate: true });
+  let http: Http | null = null;
+  try {
+    const { key } = await database.store.db
+      .selectFrom('redaction_key')
+      .select('key')
+      .executeTakeFirstOrThrow();
+    const redactor = createRedactor(key, config.redact);
+    http = createHttp({ clock });
+    const opened = http;
+    const streams = chosen.map((settings) => ({
+      settings,
+      stream: openStream(settings, { clock, log, redactor, http: opened }),
+    }));
+    return {
+      store: database.store,
+      url: database.url,
+      streams,
+      redactor,
+      partitions: new Partitions(database.store.pool),
+      clock,
+      log,
+      holder: `${hostname()}:${process.pid}:${randomBytes(3).toString('hex')}`,
+      close: async () => {
+        await opened.close();
+        await database.close();
+      },
+    };
+  } catch (error) {
+    await http?.close();
+    await database.close();
+    throw asDatabaseError('open the database', error);
+  }
+}
+
+function openStream(
+  settings: StreamSettings,
+  options: Parameters<(typeof SOURCES)[number]['open']>[1],
+): Stream {
+  const source = SOURCES.find(({ name }) => name === settings.source);
+  if (source === undefined) throw new Error(`no source ${settings.source}`);
+  return source.open(settings, options);
+}
+
+/** What a sync is asked for, beyond the settings. */
+export interface SyncAsk {
+  /** Begin here instead of where the settings say. */
+  readonly since: StreamSettings['since'] | null;
+  readonly untilMs: Ms | null;
+  readonly again: Span | null;
+  readonly signal: AbortSignal;
+  readonly mayRequest: () => boolean;
+  readonly watch: (stream: Stream, event: RunEvent) => void;
+}
+
+/** How one stream's sync went. */
+export interface SyncResult extends RunResult {
+  readonly stream: Stream;
+}
+
+/** Reads all of the app's streams at once. One stream's trouble is in its result and stops that stream alone. */
+export async function syncStreams(app: App, ask: SyncAsk): Promise<readonly SyncResult[]> {
+  const results = await Promise.allSettled(app.streams.map((open) => syncStream(app, open, ask)));
+  // A bug is thrown only after the others have finished their batches.
+  return results.map((result) => {
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  });
+}
+
+async function syncStream(app: App, { stream, settings }: OpenStream, ask: SyncAsk): Promise<SyncResult> {
+  const { store, partitions, clock, log, holder } = app;
+  const { retentionMs, settleMs, overlapMs } = settings;
+  const { askedFrom, leadMs } = beginning(ask.since ?? settings.since, retentionMs, clock.now());
+  try {
+    const ledger = await openLedger({
+      store,
+      partitions,
+      stream,
+      askedFrom,
+      retentionMs,
+      overlapMs,
+      job: 'sync',
+      holder,
+    });
+    const result = await runStream({
+      stream,
+      ledger,
+      clock,
+      log,
+      settleMs,
+      retentionMs,
+      overlapMs,
+      leadMs,
+      untilMs: ask.untilMs,
+      again: ask.again,
+      signal: ask.signal,
+      mayRequest: ask.mayRequest,
+      watch: (event) => ask.watch(stream, event),
+    });
+    return { stream, ...result };
+  } catch (error) {
+    if (!(error instanceof LogkeepError)) throw error;
+    const totals = { windows: 0, fetched: 0, fresh: 0, known: 0, quarantined: 0 };
+    const meter = { requests: 0, retries: 0, waits: 0, waitMs: 0, bytes: 0 };
+    return { stream, outcome: 'failed', error, totals, meter, skewMs: null };
+  }
+}
+
+/**
+ * A `since` of so long ago that it reaches the retention's edge means "all there is": what expires while it is
+ * being read was never owed, so the asked time begins a little later than the reading. A longer one, or a fixed
+ * time, is owed to the letter, and what the API no longer shows of it becomes an expired span.
+ */
+function beginning(
+  since: StreamSettings['since'],
+  retentionMs: number,
+  nowMs: Ms,
+): { askedFrom: Ms; leadMs: number } {
+  const atEdge = 'agoMs' in since && since.agoMs <= retentionMs && since.agoMs > retentionMs - EDGE_MS;
+  const leadMs = atEdge ? since.agoMs - (retentionMs - EDGE_MS) : 0;
+  return { askedFrom: resolveMoment(since, nowMs) + leadMs, leadMs };
+}
