@@ -103,14 +103,15 @@ async function refuseUnready(store: Store): Promise<void> {
   }
 }
 
-/** Opens `chosen` streams on the database of `config`; nothing is requested yet. */
+/** Opens `chosen` streams on the database of `config`, migrated first unless told not to; nothing is requested yet. */
 export async function openApp(
   config: Config,
   chosen: readonly StreamSettings[],
   clock: Clock,
   log: Log,
+  options: { readonly migrate: boolean } = { migrate: true },
 ): Promise<App> {
-  const database = await openDatabase(config, log, { migrate: true });
+  const database = await openDatabase(config, log, options);
   let http: Http | null = null;
   try {
     const { key } = await database.store.db

@@ -32,7 +32,9 @@ export function planWindows(progress: Progress, ask: Ask): Spans {
   );
   const early = missing[0]?.from === asked.from ? [{ from: asked.from - ask.leadMs, to: asked.from }] : [];
   const wanted = union(early, missing, intersect(repeats, [asked]));
-  return subtract(wanted, union(progress.open, progress.oversize));
+  // An entry that was too large is tried again only when asked to: the body cap may have been raised.
+  const tooLarge = ask.again === null ? progress.oversize : subtract(progress.oversize, [ask.again]);
+  return subtract(wanted, union(progress.open, tooLarge));
 }
 
 /** The overlap before the newest coverage, where one request can bring it together with the tail. */

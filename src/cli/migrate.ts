@@ -1,0 +1,26 @@
+import { openDatabase } from '../app.ts';
+import { loadConfig } from '../config.ts';
+import { openLog } from '../log.ts';
+import { SOURCES } from '../sources/list.ts';
+import { pendingMigrations } from '../store/migrate.ts';
+import type { Run } from './command.ts';
+
+/** `logkeep migrate`: the database's tables as this version wants them. */
+export const run: Run<'migrate'> = async (options, context) => {
+  const config = loadConfig({
+    env: context.env,
+    cwd: context.cwd,
+    file: options.config,
+    logLevel: options.logLevel,
+    sources: SOURCES,
+    streams: 'ignored',
+  });
+  const database = await openDatabase(config, openLog(config.logLevel), { migrate: true });
+  try {
+    const pending = await pendingMigrations(database.store.db as never);
+    context.stdout.write(options.json ? `${JSON.stringify({ pending })}\n` : 'the database is up to date\n');
+    return pending.length === 0 ? 0 : 1;
+  } finally {
+    await database.close();
+  }
+};

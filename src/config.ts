@@ -1,0 +1,156 @@
+import { resolve } from 'node:path';
+import { GENERAL_VARIABLES, general } from './config/declaration.ts';
+import { readSettingsFile, type SettingsFile } from './config/file.ts';
+import type { LogLevel } from './config/log-level.ts';
+import { createProblems, type Problems, showValue } from './config/problems.ts';
+import {
+  check,
+  type EffectiveSetting,
+  effective,
+  type Given,
+  takeMapping,
+  takeVariable,
+} from './config/resolve.ts';
+import { resolveStreams } from './config/streams.ts';
+import { LogkeepError } from './errors.ts';
+import { nearest } from './nearest.ts';
+import { REDACTED_HEADERS } from './redact.ts';
+import type { Source, StreamSettings } from './sources/source.ts';
+
+export type { EffectiveSetting } from './config/resolve.ts';
+
+/** Every setting, checked. Holds secrets, but for `effective`. */
+export interface Config {
+  /** The settings file that was read, as errors name it; null: none. */
+  readonly file: string | null;
+  readonly database: {
+    /** Null: the embedded Postgres in `dir`. */
+    readonly url: string | null;
+    /** The same database without a pooler between, for migrations; null: use `url`. */
+    readonly directUrl: string | null;
+    /** Absolute path. */
+    readonly dir: string;
+  };
+  readonly streams: readonly StreamSettings[];
+  /** Names of headers to hide, lower case. */
+  readonly redact: readonly string[];
+  readonly logLevel: LogLevel;
+  /** All settings in effect, secrets masked, each with where it came from. */
+  readonly effective: readonly EffectiveSetting[];
+}
+
+export interface LoadOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  /** `--config`; null: `logkeep.yaml` in `cwd`, if there is one. */
+  readonly file: string | null;
+  readonly sources: readonly Source[];
+  /** `--log-level`; goes before all else. */
+  readonly logLevel?: string | null;
+  /** `required` (no stream is an error, the default), `optional`, or `ignored` (not even looked at, for `migrate`). */
+  readonly streams?: 'required' | 'optional' | 'ignored';
+}
+
+/**
+ * The settings of file and environment: a flag goes before an environment variable, that before the file, that
+ * before a default. Throws LogkeepError `config` that names everything wrong at once.
+ */
+export function loadConfig(options: LoadOptions): Config {
+  const { env, cwd, sources, streams: wanted = 'required' } = options;
+  const file = readSettingsFile(cwd, options.file);
+  const problems = createProblems();
+  const given = generalSettings(file, options, problems);
+  const checked = check(general, given, '', problems);
+  const { streams, settings } =
+    wanted === 'ignored' ? { streams: [], settings: [] } : resolveStreams(file, env, sources, problems);
+  problems.throwIfAny();
+  if (checked === null) throw new Error('settings are wrong, but no problem was noted');
+  if (streams.length === 0 && wanted === 'required') throw new LogkeepError('config', noStream(sources));
+  const dirFromFile = given.get('data_dir')?.from.startsWith('environment') === false;
+  const dir = resolve(file !== null && dirFromFile ? file.dir : cwd, checked.data_dir);
+  const redact = checked.redact_only ?? [...new Set([...REDACTED_HEADERS, ...(checked.redact ?? [])])];
+  const redactFrom = [
+    ...(checked.redact_only === null ? ['default'] : []),
+    ...['redact', 'redact_only'].flatMap((key) => given.get(key)?.from ?? []),
+  ];
+  return {
+    file: file?.name ?? null,
+    database: { url: checked.database_url, directUrl: checked.database_url_direct, dir },
+    streams,
+    redact,
+    logLevel: checked.log_level,
+    effective: [
+      ...effective(general, given, '', []).filter(({ setting }) => !setting.startsWith('redact')),
+      { setting: 'redact', value: redact, from: redactFrom.join(', ') },
+      ...settings,
+    ],
+  };
+}
+
+/** The streams of these names, or all for none; throws LogkeepError `config` for a name that no stream has. */
+export function chooseStreams(
+  streams: readonly StreamSettings[],
+  names: readonly string[],
+): readonly StreamSettings[] {
+  const ids = streams.map(({ id }) => id as string);
+  for (const name of names) {
+    if (ids.includes(name)) continue;
+    const meant = nearest(name, ids);
+    const hint = meant === null ? '' : `; did you mean ${meant}?`;
+    throw new LogkeepError(
+      'config',
+      `--stream: "${name}": expected one of ${ids.join(', ') || 'none'}${hint}`,
+    );
+  }
+  return names.length === 0 ? streams : streams.filter(({ id }) => names.includes(id));
+}
+
+function generalSettings(
+  file: SettingsFile | null,
+  options: LoadOptions,
+  problems: Problems,
+): Map<string, Given> {
+  const { env } = options;
+  const given = file === null ? new Map<string, Given>() : generalOfFile(file, env, problems);
+  if (takeVariable('DATABASE_URL', env, false) !== null) {
+    // A direct address of the file belongs to the database of the file.
+    given.delete('database_url_direct');
+  }
+  for (const [key, name] of Object.entries(GENERAL_VARIABLES)) {
+    const found = takeVariable(name, env, false);
+    if (found === null) continue;
+    const over = given.has(key) ? ` (over ${given.get(key)?.from})` : '';
+    given.set(key, { ...found, from: `${found.from}${over}` });
+  }
+  const level = options.logLevel ?? null;
+  if (level !== null) {
+    given.set('log_level', {
+      value: level,
+      place: '--log-level',
+      from: '--log-level',
+      shown: showValue(level, false),
+    });
+  }
+  const direct = given.get('database_url_direct');
+  if (direct !== undefined && !given.has('database_url')) {
+    problems.add(direct.place, `${direct.shown}: expected DATABASE_URL or database_url to be set too`);
+  }
+  if (given.has('redact') && given.has('redact_only')) {
+    problems.add(given.get('redact_only')?.place ?? '', 'expected either redact or redact_only, not both');
+  }
+  return given;
+}
+
+function generalOfFile(file: SettingsFile, env: LoadOptions['env'], problems: Problems): Map<string, Given> {
+  const { streams: _streams, defaults: _defaults, ...rest } = file.content;
+  const known = [...Object.keys(general.shape), 'defaults', 'streams'];
+  return takeMapping(rest, { file: file.name, path: '', known, secrets: [], env, problems });
+}
+
+function noStream(sources: readonly Source[]): string {
+  const ways = sources.map(({ name, environment }) => {
+    const names = environment.variables.filter(({ required }) => required).map((variable) => variable.name);
+    return `${names.join(' and ')} for ${name}`;
+  });
+  return `no stream is set: expected ${ways.join(', or ')} in the environment, or streams in logkeep.yaml (try \`logkeep demo\` without any key)`;
+}

@@ -1,0 +1,140 @@
+import { z } from 'zod';
+import type { Source, StreamSettings } from '../sources/source.ts';
+import {
+  duration,
+  listed,
+  moment,
+  oneOf,
+  oneOrMany,
+  optional,
+  share,
+  size,
+  text,
+  wholeNumber,
+} from '../sources/values.ts';
+import { LOG_LEVELS } from './log-level.ts';
+
+const MINUTE = 60_000;
+const DAY = 24 * 60 * MINUTE;
+
+/** Settings that every stream has; `defaults` of the file and a source's own defaults go before the ones here. */
+export const shared = z.strictObject({
+  since: optional(moment()).describe(
+    'Where the first read begins: so long before now, or a time. By default as far back as the retention.',
+  ),
+  retention: duration(MINUTE, 3660 * DAY)
+    .prefault('3d')
+    .describe(
+      'How long the API keeps entries: what is older counts as expired, never as read. Set it to your plan (QStash: 3, 7 or 14 days) or index (Datadog: 3, 7, 15 or 30 days).',
+    ),
+  settle: duration(0, DAY)
+    .prefault('30s')
+    .describe('How close to now a read may end, since entries show up late.'),
+  overlap: duration(0, 7 * DAY)
+    .prefault('15m')
+    .describe('How much of the newest part that was read is read again, for late entries.'),
+  page_size: wholeNumber(1, 10_000)
+    .prefault(100)
+    .describe('Entries asked for per request; by default the most that the API gives, which is the limit.'),
+  concurrency: wholeNumber(1, 32).prefault(2).describe('Requests in flight per credential.'),
+  spacing: duration(0, 60 * MINUTE)
+    .prefault('0s')
+    .describe('Least time between the starts of two requests of one credential.'),
+  quota_reserve: share(0.9)
+    .prefault('10%')
+    .describe("Share of the API's quota left for the organisation's other tools, such as 0.1 or 10%."),
+  timeout: duration(10, 15 * MINUTE)
+    .prefault('60s')
+    .describe('How long one request may take.'),
+  retry_for: duration(0, DAY)
+    .prefault('2m')
+    .describe('How long a failed request is tried again; waits for quota do not count.'),
+  max_body: size(2 ** 10, 2 ** 29 - 2 ** 20)
+    .prefault('64MiB')
+    .describe('Largest answer that is read; a larger page is asked for in smaller ones.'),
+});
+
+/** The shared settings for streams of one source: its default page size is also the most that may be asked for. */
+export function sharedFor(defaults: Source['defaults']): typeof shared {
+  const most = defaults.page_size;
+  if (typeof most !== 'number') return shared;
+  const { description = '' } = shared.shape.page_size;
+  return shared.extend({ page_size: wholeNumber(1, most).prefault(most).describe(description) });
+}
+
+/** The field of `StreamSettings` that each shared setting becomes. */
+export const SHARED_FIELDS = {
+  since: 'since',
+  retention: 'retentionMs',
+  settle: 'settleMs',
+  overlap: 'overlapMs',
+  page_size: 'pageSize',
+  concurrency: 'concurrency',
+  spacing: 'spacingMs',
+  quota_reserve: 'reserve',
+  timeout: 'timeoutMs',
+  retry_for: 'retryMs',
+  max_body: 'maxBodyBytes',
+} as const satisfies Record<keyof typeof shared.shape, keyof StreamSettings>;
+
+/** Settings of the file's top level, besides `defaults` and `streams`. */
+export const general = z.strictObject({
+  database_url: optional(databaseUrl()).describe(
+    'Postgres to copy into (postgres://user:password@host:5432/name). Without it an embedded Postgres keeps its files in data_dir. DATABASE_URL goes before it.',
+  ),
+  database_url_direct: optional(databaseUrl()).describe(
+    'The same database without a pooler such as PgBouncer between, for migrations. DATABASE_URL_DIRECT goes before it.',
+  ),
+  data_dir: text('the path of a folder')
+    .prefault('.logkeep')
+    .describe(
+      'Folder of the embedded Postgres, relative to this file. LOGKEEP_DIR (relative to the current folder) goes before it.',
+    ),
+  log_level: oneOf(LOG_LEVELS)
+    .prefault('warn')
+    .describe(
+      `How much is logged to stderr: ${listed(LOG_LEVELS)}. LOGKEEP_LOG_LEVEL and --log-level go before it.`,
+    ),
+  redact: optional(headerNames()).describe(
+    'Headers whose values are hidden before they are stored, in addition to the built-in list (authorization, cookie, ...).',
+  ),
+  redact_only: optional(headerNames()).describe(
+    'Headers whose values are hidden, instead of the built-in list.',
+  ),
+});
+
+/** Environment variables of the general settings: each goes before the file. */
+export const GENERAL_VARIABLES: Readonly<Partial<Record<keyof typeof general.shape, string>>> = {
+  database_url: 'DATABASE_URL',
+  database_url_direct: 'DATABASE_URL_DIRECT',
+  data_dir: 'LOGKEEP_DIR',
+  log_level: 'LOGKEEP_LOG_LEVEL',
+};
+
+/** What a stream may be called. */
+export const STREAM_NAME = /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/;
+export const STREAM_NAME_LIMIT = 63;
+
+function databaseUrl() {
+  const expected =
+    'expected an address such as postgres://user:password@host:5432/name, special characters of the password percent-encoded';
+  return z
+    .string({ error: expected })
+    .meta({ pattern: '^\\s*postgres(ql)?://' })
+    .transform((value, context) => {
+      const url = URL.parse(value.trim());
+      if (url !== null && /^postgres(ql)?:$/.test(url.protocol)) return value.trim();
+      context.addIssue({ code: 'custom', message: expected });
+      return z.NEVER;
+    });
+}
+
+function headerNames() {
+  const what = 'the name of a header such as x-session';
+  return oneOrMany(what).transform((names, context) => {
+    if (names.every((name) => /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)))
+      return names.map((name) => name.toLowerCase());
+    context.addIssue({ code: 'custom', message: `expected ${what}, or a list of them` });
+    return z.NEVER;
+  });
+}

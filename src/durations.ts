@@ -1,0 +1,125 @@
+import type { Ms, Span } from './model.ts';
+
+/** Where a span begins: so long before now, or at a fixed time. Both in ms. */
+export type Moment = { readonly agoMs: number } | { readonly atMs: Ms };
+
+/** What to say when text is not a duration. */
+export const DURATION_EXPECTED = 'expected a duration such as 90s, 15m, 12h, 3d or PT15M';
+
+/** What to say when text is neither a duration nor a time. */
+export const MOMENT_EXPECTED =
+  'expected a duration such as 3d or PT12H, or a time with its zone such as 2026-11-01T00:00:00Z';
+
+/** What to say when text is not a span. */
+export const SPAN_EXPECTED =
+  'expected a duration up to now such as 6h, or a span such as 2026-11-01T00:00:00Z/2026-11-02T00:00:00Z or 2026-11-01T00:00:00Z/PT6H';
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const WEEK = 7 * DAY;
+
+const UNITS: readonly (readonly [name: string, ms: number])[] = [
+  ['w', WEEK],
+  ['d', DAY],
+  ['h', HOUR],
+  ['m', MINUTE],
+  ['s', SECOND],
+  ['ms', 1],
+];
+
+/** The plain form of a duration: a number and a unit. */
+export const PLAIN_DURATION = /^(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d|w)$/;
+
+/** The ISO 8601 form: weeks, days and time; years and months have no fixed length and are refused. */
+export const ISO_DURATION =
+  /^P(?=[\dT])(?:(\d{1,9})W)?(?:(\d{1,9})D)?(?:T(?=\d)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,12}(?:\.\d{1,6})?)S)?)?$/;
+
+/** ISO 8601 date and time to the minute or finer, with `Z` or an offset. */
+export const ZONED_TIME =
+  /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)$/i;
+
+/** Whole ms of `90s`, `15m`, `1.5h`, `3d`, `2w`, `250ms`, `PT15M` or `P3D`; null if it is no duration. */
+export function parseDuration(text: string): number | null {
+  const plain = PLAIN_DURATION.exec(text);
+  if (plain !== null) {
+    const unit = UNITS.find(([name]) => name === plain[2]);
+    return unit === undefined ? null : wholeMs(Number(plain[1]) * unit[1]);
+  }
+  const iso = ISO_DURATION.exec(text);
+  if (iso === null) return null;
+  const [, weeks = 0, days = 0, hours = 0, minutes = 0, seconds = 0] = iso.map((part) => Number(part ?? 0));
+  return wholeMs(weeks * WEEK + days * DAY + hours * HOUR + minutes * MINUTE + seconds * SECOND);
+}
+
+/** `ms` (whole, at least 0) in the largest unit that divides it, such as `90s` or `3d`; `parseDuration` reads it back. */
+export function formatDuration(ms: number): string {
+  if (ms === 0) return '0s';
+  for (const [name, length] of UNITS) {
+    if (name !== 'w' && ms % length === 0) return `${ms / length}${name}`;
+  }
+  return `${ms}ms`;
+}
+
+/** The ms of an ISO 8601 time that names its zone, finer digits cut off; null for anything else, also for 30 February. */
+export function parseTime(text: string): Ms | null {
+  const parts = ZONED_TIME.exec(text);
+  if (parts === null) return null;
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = parts
+    .slice(1, 7)
+    .map((part) => Number(part ?? 0));
+  const local = new Date(0);
+  local.setUTCFullYear(year, month - 1, day);
+  local.setUTCHours(hour, minute, second);
+  const rolled =
+    local.getUTCMonth() !== month - 1 ||
+    local.getUTCDate() !== day ||
+    local.getUTCHours() !== hour ||
+    local.getUTCMinutes() !== minute ||
+    local.getUTCSeconds() !== second;
+  if (rolled) return null;
+  const at = Date.parse(text.toUpperCase());
+  return Number.isNaN(at) ? null : at;
+}
+
+/** A duration (so long ago) or a time with its zone; null if it is neither. */
+export function parseMoment(text: string): Moment | null {
+  const agoMs = parseDuration(text);
+  if (agoMs !== null) return { agoMs };
+  const atMs = parseTime(text);
+  return atMs === null ? null : { atMs };
+}
+
+/** `moment` as it would be written in a setting. */
+export function formatMoment(moment: Moment): string {
+  return 'agoMs' in moment ? formatDuration(moment.agoMs) : new Date(moment.atMs).toISOString();
+}
+
+/** The ms that `moment` means at `nowMs`. */
+export function resolveMoment(moment: Moment, nowMs: Ms): Ms {
+  return 'agoMs' in moment ? nowMs - moment.agoMs : moment.atMs;
+}
+
+/** `6h` (up to `nowMs`), `TIME/TIME`, `TIME/DURATION` or `DURATION/TIME`; null if it is none, or empty. */
+export function parseSpan(text: string, nowMs: Ms): Span | null {
+  const [first = '', second, ...rest] = text.split('/');
+  if (rest.length > 0) return null;
+  if (second === undefined) {
+    const agoMs = parseDuration(first);
+    return agoMs === null || agoMs === 0 ? null : { from: nowMs - agoMs, to: nowMs };
+  }
+  const from = parseMoment(first);
+  const to = parseMoment(second);
+  if (from === null || to === null || ('agoMs' in from && 'agoMs' in to)) return null;
+  const span = {
+    from: 'atMs' in from ? from.atMs : (to as { atMs: Ms }).atMs - from.agoMs,
+    to: 'atMs' in to ? to.atMs : (from as { atMs: Ms }).atMs + to.agoMs,
+  };
+  return span.from < span.to ? span : null;
+}
+
+function wholeMs(ms: number): number | null {
+  const whole = Math.round(ms);
+  return Number.isSafeInteger(whole) && Math.abs(whole - ms) < 1e-3 && whole / WEEK < 10_000 ? whole : null;
+}

@@ -1,0 +1,45 @@
+#!/usr/bin/env node
+// No static import: an old Node must get as far as the message below, whatever the rest needs.
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major > 22 || (major === 22 && minor >= 19)) {
+  await main();
+} else {
+  process.stderr.write(
+    `logkeep: node ${process.versions.node}: expected 22.19 or newer; install a current Node from https://nodejs.org\n`,
+  );
+  process.exitCode = 1;
+}
+
+async function main(): Promise<void> {
+  const [{ runProgram }, { systemClock }, { LogkeepError }] = await Promise.all([
+    import('./cli/program.ts'),
+    import('./clock.ts'),
+    import('./errors.ts'),
+  ]);
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (stop.signal.aborted) process.exit(130);
+      stop.abort(new LogkeepError('aborted', `stopped by ${signal}`));
+    });
+  }
+  let heard = true;
+  for (const output of [process.stdout, process.stderr]) {
+    output.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+      // Whoever read our output is gone: what it was for is gone too, and nobody hears a complaint.
+      heard = false;
+      if (output === process.stdout) stop.abort(new LogkeepError('aborted', 'stdout was closed'));
+    });
+  }
+  process.exitCode = await runProgram(process.argv.slice(2), {
+    env: process.env,
+    cwd: process.cwd(),
+    stdout: process.stdout,
+    stderr: { write: (text: string) => heard && process.stderr.write(text) },
+    signal: stop.signal,
+    isTty: process.stderr.isTTY === true,
+    clock: systemClock,
+  });
+}
