@@ -47,3 +47,10 @@ export function createRedactor(key: Uint8Array, headers: readonly string[] = RED
     digest: (content) => createHmac('sha256', key).update(content).digest(),
   };
 }
+
+/** The same redactor for text that it redacted before: what is hidden already stays as it is. */
+export function keepHidden(redactor: Redactor): Redactor {
+  return { ...redactor, hide: (value) => (HIDDEN.test(value) ? value : redactor.hide(value)) };
+}
+
+const HIDDEN = /^REDACTED:hmac:[0-9a-f]{32}$/;

@@ -135,12 +135,21 @@ export interface Probe {
   readonly quota: Quota;
 }
 
+/** Which entries the API shows a stream: those of the account for which every filter holds. */
+export interface Scope {
+  /** Host and account: equal where two streams read from the same log. */
+  readonly account: string;
+  /** By what is filtered: the values of which an entry must have one. Empty: every entry. */
+  readonly filters: Readonly<Record<string, readonly string[]>>;
+}
+
 /** One endless feed, open for reading. Reading has no effect but requests: all progress is the store's. */
 export interface Stream {
   readonly id: StreamId;
   readonly source: string;
   /** Hash of all that decides which entries the API shows: host, account, filters, tier. */
   readonly fingerprint: string;
+  readonly scope: Scope;
   /** `ascending`: coverage may grow with each page. `descending`: only when the chain ends. */
   readonly order: 'ascending' | 'descending';
   /** Most entries that one answer brings. */
@@ -154,6 +163,8 @@ export interface Stream {
    * are used up), `aborted`. A page that was given was complete.
    */
   read(options: ReadOptions): AsyncIterable<Page>;
+  /** What a page makes of one entry, from its JSON text: for entries that waited in quarantine. */
+  normalise(text: string): Row | Reject;
   probe(signal: AbortSignal): Promise<Probe>;
   quota(): Quota;
 }

@@ -1,0 +1,44 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Allowance } from '../ration.ts';
+import { errorTexts, type Sense } from '../refusal.ts';
+
+/** `X-RateLimit-*`: one bucket for the organisation, shared by v1, v2 and everybody's tools. Values are never assumed. */
+export function datadogAllowance(headers: IncomingHttpHeaders): Allowance | null {
+  const remaining = number(headers['x-ratelimit-remaining']);
+  if (remaining === null) return null;
+  const reset = number(headers['x-ratelimit-reset']);
+  const period = number(headers['x-ratelimit-period']);
+  return {
+    limit: number(headers['x-ratelimit-limit']),
+    remaining,
+    resetInMs: reset === null ? null : reset * 1000,
+    windowId: null,
+    periodMs: period === null || period === 0 ? null : period * 1000,
+  };
+}
+
+const SENSES = new Map<string, Sense>([
+  ['deadline_exceeded', 'timeout'],
+  ['request_timeout', 'timeout'],
+  ['resource_exhausted', 'busy'],
+]);
+
+/** The error codes that say more than the status: `code(text)`, as in `deadline_exceeded(Request timeout)`. */
+export function datadogSense(_status: number, text: string): Sense {
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  for (const said of errorTexts(body)) {
+    const sense = SENSES.get(/^\s*([a-z_]+)\(/.exec(said)?.[1] ?? '');
+    if (sense !== undefined) return sense;
+  }
+  return null;
+}
+
+function number(value: string | string[] | undefined): number | null {
+  const found = typeof value === 'string' && value.trim() !== '' ? Number(value) : Number.NaN;
+  return Number.isFinite(found) && found >= 0 ? found : null;
+}

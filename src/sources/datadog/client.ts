@@ -1,0 +1,96 @@
+import { LogkeepError } from '../../errors.ts';
+import type { Cursor, Ms, Span } from '../../model.ts';
+import { type RawPage, readChain } from '../chain.ts';
+import type { ReadOptions } from '../source.ts';
+import { decodeId } from './id.ts';
+import { locate } from './locate.ts';
+import { type DatadogAccess, requestPage } from './request.ts';
+
+/** A page, and how far into the window everything has been given (exclusive); null: not known. */
+export interface DatadogPage extends RawPage {
+  readonly readTo: Ms | null;
+}
+
+/** A smaller limit makes a query no faster; below this only a smaller window helps. */
+const TIMEOUT_FLOOR = 50;
+
+/** The age beyond which house rules call a cursor lost. */
+export const CURSOR_MAX_AGE_MS = 600_000;
+
+/**
+ * The pages of one window, ascending, until the chain ends. That each continues the one before is checked: a
+ * `startAt` outside the window, or one that storage has forgotten, is ignored by the API without a word.
+ */
+export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGenerator<DatadogPage, void> {
+  let lastMs: Ms | null = null;
+  let ordered = true;
+  const pages = readChain<RawPage>({
+    label: access.api.label,
+    cursor: o.cursor,
+    size: access.pageSize,
+    maxBodyBytes: access.api.maxBodyBytes,
+    timeoutFloor: TIMEOUT_FLOOR,
+    // v2 alone: an empty page in answer to v1's cursor has been refused before.
+    believesEnd: (ageMs) => ageMs <= CURSOR_MAX_AGE_MS,
+    now: () => access.http.clock.now(),
+    fetch: async (cursor, limit) => {
+      const page = await requestPage(access, o, o.window, cursor, limit);
+      if (cursor !== null) checkPlace(access, cursor, page);
+      return page;
+    },
+    locate: (cursor) => locate(access, o, cursor, lastMs),
+  });
+  for await (const page of pages) {
+    const first = timeOf(page.entries[0]?.value);
+    const last = timeOf(page.entries.at(-1)?.value);
+    if (page.entries.length > 0) {
+      // Should the API ever leave the order it was asked for, only the chain's end claims anything.
+      ordered &&= first !== null && last !== null && first <= last && (lastMs === null || lastMs <= first);
+      lastMs = last ?? lastMs;
+    }
+    yield { ...page, readTo: page.next === null ? o.window.to : ordered ? within(o.window, lastMs) : null };
+  }
+}
+
+/** v1: the first log is the one asked for. v2: it does not stand before the one that was given last. */
+function checkPlace(access: DatadogAccess, cursor: Cursor, page: RawPage): void {
+  const asked = access.transport.place(cursor);
+  const got = idOf(page.entries[0]?.value);
+  if (asked === null || (got === null && !access.transport.inclusive)) return;
+  const place = decodeId(asked);
+  const first = got === null ? null : decodeId(got);
+  const continues =
+    place === null || first === null
+      ? !access.transport.inclusive || got === asked
+      : access.transport.inclusive
+        ? first.eventMs === place.eventMs && first.innerId === place.innerId
+        : first.eventMs >= place.eventMs;
+  if (continues) return;
+  throw new LogkeepError(
+    'cursor',
+    `${access.api.label}: the page begins with ${got === null ? 'nothing' : `log ${got.slice(0, 80)}`}: expected ${
+      access.transport.inclusive ? '' : 'one after '
+    }${asked.slice(0, 80)}: the rest of the window is read again`,
+  );
+}
+
+function idOf(entry: unknown): string | null {
+  const id = (entry as { id?: unknown } | null | undefined)?.id;
+  return typeof id === 'string' ? id : null;
+}
+
+/** Event time by the id, by which the API sorts; by the reported timestamp where the id does not decode. */
+function timeOf(entry: unknown): Ms | null {
+  const id = idOf(entry);
+  const decoded = id === null ? null : decodeId(id);
+  if (decoded !== null) return decoded.eventMs;
+  const { content, attributes } = (entry ?? {}) as { content?: unknown; attributes?: unknown };
+  const { timestamp } = (content ?? attributes ?? {}) as { timestamp?: unknown };
+  const ms = typeof timestamp === 'string' ? Date.parse(timestamp) : Number.NaN;
+  return Number.isNaN(ms) ? null : ms;
+}
+
+/** Logs of the very last ms may go on with the next page, so it is not claimed. */
+function within(window: Span, lastMs: Ms | null): Ms | null {
+  return lastMs !== null && lastMs >= window.from && lastMs <= window.to ? lastMs : null;
+}

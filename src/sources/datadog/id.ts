@@ -1,0 +1,98 @@
+/** What a log's id says. */
+export interface LogId {
+  /** 0 to 3. */
+  readonly layout: number;
+  /** Event time; the timestamp that is reported beside the id. */
+  readonly eventMs: number;
+  /** Signed; orders the logs of one ms. */
+  readonly tieBreak: number;
+  /** Stays the same when storage is compacted, as the id as a whole may not. */
+  readonly innerId: string;
+  readonly intakeMs: number | null;
+  /** UUID of the storage fragment, and the row in it, where the layout has them. */
+  readonly fragment: string | null;
+  readonly row: number | null;
+}
+
+const HEAD = 13;
+const INNER = 24;
+const OLD_INNER = 20;
+const FRAGMENT = 36;
+const LAYOUT_3 = 85;
+/** No id of a known layout is longer. */
+const MAX_CHARS = 134;
+
+const SEXTET = new Int8Array(256).fill(-1);
+for (const [value, mark] of [
+  ...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_',
+].entries()) {
+  SEXTET[mark.charCodeAt(0)] = value;
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const scratch = Buffer.alloc(128);
+
+/** Reads a log's id. Strict: null unless every bit is accounted for and it encodes back to the same text. */
+export function decodeId(id: string): LogId | null {
+  if (id.length < 50 || id.length > MAX_CHARS) return null;
+  const size = scratch.write(id, 0, 'base64url');
+  if (size !== (id.length * 3) >> 2 || scratch.toString('base64url', 0, size) !== id) return null;
+  const layout = scratch[0] ?? -1;
+  const eventMs = scratch.readUInt32BE(1) * 2 ** 32 + scratch.readUInt32BE(5);
+  if (!Number.isSafeInteger(eventMs)) return null;
+  const tieBreak = scratch.readInt32BE(9);
+  if (layout === 0 || layout === 1) {
+    const chars = size - HEAD - 4;
+    if ((chars !== INNER && chars !== OLD_INNER) || scratch.readUInt32BE(HEAD) !== 0) return null;
+    const intakeMs = readIntake(HEAD + 4, chars);
+    if (intakeMs < 0) return null;
+    const innerId = latin1(HEAD + 4, size);
+    return { layout, eventMs, tieBreak, innerId, intakeMs, fragment: null, row: null };
+  }
+  if (layout === 3) {
+    if (size !== LAYOUT_3 || scratch.readUInt32BE(HEAD) !== INNER || scratch.readUInt32BE(41) !== FRAGMENT)
+      return null;
+    const intakeMs = readIntake(HEAD + 4, INNER);
+    const fragment = latin1(45, 81);
+    if (intakeMs < 0 || !UUID.test(fragment)) return null;
+    const innerId = latin1(HEAD + 4, HEAD + 4 + INNER);
+    return { layout, eventMs, tieBreak, innerId, intakeMs, fragment, row: scratch.readUInt32BE(81) };
+  }
+  return layout === 2 ? decodePadded(size, eventMs, tieBreak) : null;
+}
+
+/** Layout 2: lengths of 24 and 36, padded with zeros to some width or alignment (no recording shows which). */
+function decodePadded(size: number, eventMs: number, tieBreak: number): LogId | null {
+  const lengthAt = skipZeros(HEAD, size);
+  const innerAt = skipZeros(lengthAt + 1, size);
+  const fragmentLengthAt = skipZeros(innerAt + INNER, size);
+  const fragmentAt = skipZeros(fragmentLengthAt + 1, size);
+  if (scratch[lengthAt] !== INNER || scratch[fragmentLengthAt] !== FRAGMENT) return null;
+  if (fragmentAt + FRAGMENT !== size) return null;
+  const intakeMs = readIntake(innerAt, INNER);
+  const fragment = latin1(fragmentAt, fragmentAt + FRAGMENT);
+  if (intakeMs < 0 || !UUID.test(fragment)) return null;
+  const innerId = latin1(innerAt, innerAt + INNER);
+  return { layout: 2, eventMs, tieBreak, innerId, intakeMs, fragment, row: null };
+}
+
+function skipZeros(start: number, size: number): number {
+  let at = start;
+  while (at < size && scratch[at] === 0) at += 1;
+  return at;
+}
+
+function latin1(start: number, end: number): string {
+  return scratch.toString('latin1', start, end);
+}
+
+/** The u48 that an inner id of `chars` characters begins with; -1 unless all are base64url. */
+function readIntake(start: number, chars: number): number {
+  let intakeMs = 0;
+  for (let at = 0; at < chars; at += 1) {
+    const sextet = SEXTET[scratch[start + at] ?? 0] ?? -1;
+    if (sextet < 0) return -1;
+    if (at < 8) intakeMs = intakeMs * 64 + sextet;
+  }
+  return intakeMs;
+}

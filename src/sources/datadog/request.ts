@@ -1,0 +1,52 @@
+import type { Cursor, Span } from '../../model.ts';
+import type { RawPage } from '../chain.ts';
+import type { Api } from '../exchange.ts';
+import type { Http } from '../http.ts';
+import type { ReadOptions } from '../source.ts';
+import type { Search, Transport } from './transport.ts';
+
+/** One stream's access to the log search. */
+export interface DatadogAccess {
+  readonly http: Http;
+  readonly api: Api;
+  /** Address of the API, without a trailing slash. */
+  readonly url: string;
+  readonly apiKey: string;
+  readonly appKey: string;
+  readonly search: Search;
+  readonly transport: Transport;
+  /** Entries asked for per request. */
+  readonly pageSize: number;
+}
+
+/** One request for up to `limit` logs of the window, ascending. */
+export function requestPage(
+  access: DatadogAccess,
+  o: Pick<ReadOptions, 'signal' | 'meter' | 'onWait'>,
+  window: Span,
+  cursor: Cursor | null,
+  limit: number,
+): Promise<RawPage> {
+  const { transport } = access;
+  return access.http.request(
+    access.api,
+    {
+      method: 'POST',
+      url: new URL(access.url + transport.path),
+      headers: {
+        'content-type': 'application/json',
+        'dd-api-key': access.apiKey,
+        'dd-application-key': access.appKey,
+      },
+      body: transport.body(access.search, window, cursor, limit),
+      hasCursor: cursor !== null,
+      signal: o.signal,
+      meter: o.meter,
+      ...(o.onWait === undefined ? {} : { onWait: o.onWait }),
+    },
+    (answer) => {
+      const { entries, next } = transport.read(answer.text);
+      return { entries, next: next as Cursor | null, dateMs: answer.dateMs, bytes: answer.bytes };
+    },
+  );
+}

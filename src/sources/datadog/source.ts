@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import type { OpenOptions, Page, ReadOptions, Scope, Source, Stream, StreamSettings } from '../source.ts';
+import { createMeter, fingerprintOf, normaliseOne, skewOf } from '../stream.ts';
+import { datadogAllowance, datadogSense } from './api.ts';
+import { CURSOR_MAX_AGE_MS, readPages } from './client.ts';
+import { createNormaliser } from './normalise.ts';
+import { type DatadogAccess, requestPage } from './request.ts';
+import { type DatadogSettings, defaults, environment, secrets, settings } from './settings.ts';
+import { tables, tablesV2 } from './table.ts';
+import { v1, v2 } from './transport.ts';
+
+/** Datadog's log search, ascending: v1, or v2, which also gives the severity. */
+export const datadog: Source = {
+  name: 'datadog',
+  settings,
+  defaults,
+  environment,
+  secrets,
+  tables,
+  open,
+};
+
+function open(stream: StreamSettings, options: OpenOptions): Stream {
+  const own = stream.own as DatadogSettings;
+  const access = accessOf(stream, own, options);
+  const normalise = createNormaliser({
+    redactor: options.redactor,
+    nowMs: () => options.clock.now(),
+    transport: own.api,
+  });
+  return {
+    id: stream.id,
+    source: 'datadog',
+    // Not the transport: v2 shows the same logs as v1.
+    fingerprint: fingerprintOf({
+      source: 'datadog',
+      host: new URL(access.url).host + new URL(access.url).pathname.replace(/\/+$/, ''),
+      query: own.query,
+      index: [...access.search.indexes].sort(),
+      tier: own.storage_tier,
+    }),
+    scope: scopeOf(access, own),
+    order: 'ascending',
+    pageSize: stream.pageSize,
+    cursorMaxAgeMs: CURSOR_MAX_AGE_MS,
+    tables: own.api === 'v2' ? tablesV2 : tables,
+    async *read(o: ReadOptions): AsyncGenerator<Page, void> {
+      for await (const page of readPages(access, o)) {
+        const { next, dateMs, bytes, readTo } = page;
+        yield { ...normalise(page.entries), next, dateMs, bytes, readTo };
+      }
+    },
+    normalise: (text) => normaliseOne(text, normalise),
+    async probe(signal) {
+      const now = options.clock.now();
+      const window = { from: now - 60_000, to: now };
+      const { dateMs } = await requestPage(access, { signal, meter: createMeter() }, window, null, 1);
+      return { skewMs: skewOf(dateMs, options.clock.now()), quota: access.api.credential.quota() };
+    },
+    quota: () => access.api.credential.quota(),
+  };
+}
+
+/** Terms that all must hold are filters of their own; a query with any other operator is one filter as a whole. */
+function scopeOf(access: DatadogAccess, own: DatadogSettings): Scope {
+  const query = own.query.trim();
+  const simple = !/["()\\]|(^|\s)(OR|NOT)(\s|$)/.test(query);
+  const terms = simple ? query.split(/\s+/).filter((term) => !['', '*', 'AND'].includes(term)) : [query];
+  const filters: Record<string, readonly string[]> = { tier: [own.storage_tier ?? 'indexes'] };
+  for (const term of terms) filters[`query ${term}`] = ['holds'];
+  if (access.search.indexes.length > 0) filters.index = access.search.indexes;
+  return {
+    account: `${new URL(access.url).host} ${createHash('sha256').update(own.api_key).digest('hex')}`,
+    filters,
+  };
+}
+
+function accessOf(stream: StreamSettings, own: DatadogSettings, options: OpenOptions): DatadogAccess {
+  const url = own.api_url ?? `https://api.${own.site}`;
+  const account = createHash('sha256').update(own.api_key).digest('hex');
+  return {
+    http: options.http,
+    url,
+    apiKey: own.api_key,
+    appKey: own.app_key,
+    search: { query: own.query, indexes: own.index ?? [], storageTier: own.storage_tier },
+    transport: own.api === 'v2' ? v2 : v1,
+    pageSize: stream.pageSize,
+    api: {
+      label: stream.id,
+      credential: options.http.gate(`datadog ${url} ${account}`, stream),
+      secrets: [own.api_key, own.app_key],
+      authHint: `check that api_key and app_key are of the site ${own.site}${own.api_url === null ? '' : ` (${new URL(url).host})`}, and that the owner of app_key has the permission logs_read_data`,
+      maxBodyBytes: stream.maxBodyBytes,
+      timeoutMs: stream.timeoutMs,
+      retryMs: stream.retryMs,
+      allowance: datadogAllowance,
+      sense: datadogSense,
+    },
+  };
+}

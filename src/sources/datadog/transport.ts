@@ -1,0 +1,128 @@
+import { LogkeepError } from '../../errors.ts';
+import { parseEnvelope, type RawEntry } from '../../json.ts';
+import type { Span } from '../../model.ts';
+import { quote } from '../refusal.ts';
+
+/** What a stream searches for. */
+export interface Search {
+  readonly query: string;
+  /** Empty: all live indexes. */
+  readonly indexes: readonly string[];
+  /** v2 only; null: the indexes. */
+  readonly storageTier: string | null;
+}
+
+/** What one answer holds: its entries in ascending order, and the cursor of what follows. */
+export interface Found {
+  readonly entries: readonly RawEntry[];
+  readonly next: string | null;
+}
+
+/** One of the two search endpoints. */
+export interface Transport {
+  readonly version: 'v1' | 'v2';
+  readonly path: string;
+  /** The request's body; all but limit and cursor must stay the same to the letter through a chain. */
+  body(search: Search, window: Span, cursor: string | null, limit: number): string;
+  /** Throws `protocol` on an answer that is partial or unknown, `timeout` where the query was not finished. */
+  read(text: string): Found;
+  /** Id of the log at which the cursor stands; null where the cursor does not tell. */
+  place(cursor: string): string | null;
+  /** Whether the log at which the cursor stands comes again as the first of its page. */
+  readonly inclusive: boolean;
+}
+
+/** `POST /api/v1/logs-queries/list`: the cursor is the id of the next page's first log. */
+export const v1: Transport = {
+  version: 'v1',
+  path: '/api/v1/logs-queries/list',
+  inclusive: true,
+  body: (search, window, cursor, limit) =>
+    JSON.stringify({
+      query: search.query,
+      ...(search.indexes.length === 0 ? {} : { index: search.indexes.join(',') }),
+      limit,
+      sort: 'asc',
+      ...(cursor === null ? {} : { startAt: cursor }),
+      time: timeOf(window),
+    }),
+  read(text) {
+    const { envelope, key, entries } = parseEnvelope(text, ['logs']);
+    if (key === null) throw unknownEnvelope('logs', envelope);
+    checkStatus(envelope.status ?? null);
+    return { entries, next: cursorText(envelope.nextLogId, 'nextLogId') };
+  },
+  place: (cursor) => cursor,
+};
+
+/** `POST /api/v2/logs/events/search`: the cursor names the last log that was given, and comes on the last page too. */
+export const v2: Transport = {
+  version: 'v2',
+  path: '/api/v2/logs/events/search',
+  inclusive: false,
+  body: (search, window, cursor, limit) =>
+    JSON.stringify({
+      filter: {
+        query: search.query,
+        ...(search.indexes.length === 0 ? {} : { indexes: search.indexes }),
+        ...(search.storageTier === null ? {} : { storage_tier: search.storageTier }),
+        ...timeOf(window),
+      },
+      page: { limit, ...(cursor === null ? {} : { cursor }) },
+      sort: 'timestamp',
+    }),
+  read(text) {
+    const { envelope, key, entries } = parseEnvelope(text, ['data']);
+    if (key === null) throw unknownEnvelope('data', envelope);
+    const meta = member(envelope, 'meta');
+    // Older recordings have none; what is there must say that the query was finished.
+    const status = member(meta, 'status');
+    if (status !== undefined) checkStatus(status);
+    const warnings = member(meta, 'warnings') ?? [];
+    if (!Array.isArray(warnings) || warnings.length > 0) {
+      throw new LogkeepError(
+        'protocol',
+        `the answer is partial, it warns: "${quote(JSON.stringify(warnings), [])}"`,
+      );
+    }
+    // The end is an answer without a cursor, `{"data":[]}` as a rule.
+    return { entries, next: cursorText(member(member(meta, 'page'), 'after'), 'meta.page.after') };
+  },
+  place(cursor) {
+    try {
+      const after = member(JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')), 'after');
+      return typeof after === 'string' ? after : null;
+    } catch {
+      return null;
+    }
+  },
+};
+
+function timeOf(window: Span): { readonly from: string; readonly to: string } {
+  return { from: new Date(window.from).toISOString(), to: new Date(window.to).toISOString() };
+}
+
+function checkStatus(status: unknown): void {
+  if (status === 'done') return;
+  const said = quote(JSON.stringify(status), []);
+  if (status === 'timeout') throw new LogkeepError('timeout', `the query's status is ${said}: expected done`);
+  throw new LogkeepError(
+    'protocol',
+    `the answer is incomplete, the query's status is ${said}: expected done`,
+  );
+}
+
+function cursorText(value: unknown, name: string): string | null {
+  if (value === undefined || value === null || value === '') return null;
+  if (typeof value === 'string') return value;
+  throw new LogkeepError('protocol', `\`${name}\` is a ${typeof value}: expected text`);
+}
+
+function unknownEnvelope(expected: string, envelope: Readonly<Record<string, unknown>>): LogkeepError {
+  const found = Object.keys(envelope).slice(0, 8).join(', ').slice(0, 100) || 'nothing';
+  return new LogkeepError('protocol', `expected an array \`${expected}\`, found ${found}`);
+}
+
+function member(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+}

@@ -1,0 +1,157 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Pool } from 'undici';
+import type { Clock } from '../clock.ts';
+import { LogkeepError } from '../errors.ts';
+import type { Ms } from '../model.ts';
+import { readBody } from './body.ts';
+import type { QuotaGate, Turn } from './quota.ts';
+import type { Allowance, Answered } from './ration.ts';
+import { refusalError, type Sense } from './refusal.ts';
+
+/** What one stream's requests have in common, and what its source knows of the API's answers. */
+export interface Api {
+  /** The stream, as messages name it. */
+  readonly label: string;
+  readonly credential: QuotaGate;
+  /** Header values that no message may quote. */
+  readonly secrets: readonly string[];
+  /** What to do about a 401 or 403. */
+  readonly authHint: string;
+  readonly maxBodyBytes: number;
+  readonly timeoutMs: number;
+  /** How long one request may be tried again; waits for quota are not counted. */
+  readonly retryMs: number;
+  allowance(headers: IncomingHttpHeaders, now: Ms, dateMs: Ms | null): Allowance | null;
+  /** What an error body means beyond its status. */
+  sense(status: number, text: string): Sense;
+}
+
+export interface HttpRequest extends Turn {
+  readonly method: 'GET' | 'POST';
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** Whether the request asks for a place in a chain: a 400 then means that the place is lost. */
+  readonly hasCursor: boolean;
+}
+
+/** A complete answer with status 200. */
+export interface HttpAnswer {
+  readonly text: string;
+  /** Length of the decoded body. */
+  readonly bytes: number;
+  /** The Date header; null where it is missing or no date. */
+  readonly dateMs: Ms | null;
+  readonly headers: IncomingHttpHeaders;
+}
+
+const REFUSAL_BYTES = 64 * 1024;
+
+/**
+ * One try of one request, within `timeoutMs` from its start to the last byte of its body. Tells `answered` what the
+ * headers say of the quota as soon as they are known. Rejects with LogkeepError; after an abort with any error.
+ */
+export async function exchange(
+  pool: Pool,
+  clock: Clock,
+  api: Api,
+  r: HttpRequest,
+  answered: (answer: Answered) => void,
+): Promise<HttpAnswer> {
+  const { signal } = r;
+  const limits = new AbortController();
+  const stop = () => limits.abort();
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    stop();
+  }, api.timeoutMs);
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    const response = await pool.request({
+      path: r.url.pathname + r.url.search,
+      method: r.method,
+      headers: { 'accept-encoding': 'gzip', accept: 'application/json', ...r.headers },
+      body: r.body ?? null,
+      signal: limits.signal,
+    });
+    // A body that is given up half-read must not throw past us.
+    response.body.on('error', () => {});
+    const { statusCode: status, headers } = response;
+    const dateMs = parseDate(headers.date);
+    const pauseMs = retryAfterMs(headers['retry-after'], dateMs ?? clock.now());
+    const told = {
+      allowance: api.allowance(headers, clock.now(), dateMs),
+      // Only a 429 may hold us back for long: the rest must end as `unavailable` within the retry time.
+      retryAfterMs: pauseMs === null || status === 429 ? pauseMs : Math.min(pauseMs, 60_000),
+    };
+    if (status === 200) {
+      answered({ kind: 'ok', ...told });
+      return { ...(await readBody(response.body, headers, api.maxBodyBytes)), dateMs, headers };
+    }
+    const text = await refusalText(response.body, headers);
+    const sense = api.sense(status, text);
+    answered({ kind: sense === 'busy' ? 'busy' : status === 429 ? 'refused' : 'failed', ...told });
+    const location = typeof headers.location === 'string' ? headers.location : null;
+    const { hasCursor } = r;
+    const { label, authHint, secrets } = api;
+    throw refusalError({ label, status, text, location, hasCursor, sense, authHint, secrets });
+  } catch (error) {
+    // Closes the connection where the body was not read to its end; else without effect.
+    limits.abort();
+    if (error instanceof LogkeepError) throw named(api, error);
+    const what = late ? `no complete answer within ${api.timeoutMs} ms` : networkTrouble(error);
+    if (what === null) throw error;
+    throw new LogkeepError('unavailable', `${api.label}: ${r.url.host}: ${what}`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+/** The error with the stream's name before its message. */
+export function named(api: Api, error: LogkeepError): LogkeepError {
+  if (error.message.startsWith(api.label)) return error;
+  const { cause, status, atMs } = error;
+  return new LogkeepError(error.kind, `${api.label}: ${error.message}`, {
+    cause,
+    ...(status === null ? {} : { status }),
+    ...(atMs === null ? {} : { atMs }),
+  });
+}
+
+/** The body of a refusal, as far as it comes: it is only quoted. */
+async function refusalText(body: AsyncIterable<Uint8Array>, headers: IncomingHttpHeaders): Promise<string> {
+  try {
+    return (await readBody(body, headers, REFUSAL_BYTES)).text;
+  } catch {
+    return '';
+  }
+}
+
+/** What went wrong with a connection; null where the error is none of the network's. */
+function networkTrouble(error: unknown): string | null {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  if (typeof code !== 'string') return null;
+  // An invalid argument of ours, such as a line break in a header, stays what it is on the next try.
+  if (code === 'UND_ERR_INVALID_ARG') {
+    throw new LogkeepError(
+      'config',
+      'a setting cannot be sent in a request: check the token and keys for stray characters',
+    );
+  }
+  return `${code} ${String(message)}`.trim();
+}
+
+function parseDate(value: string | string[] | undefined): Ms | null {
+  const ms = typeof value === 'string' ? Date.parse(value) : Number.NaN;
+  return Number.isNaN(ms) ? null : ms;
+}
+
+/** Seconds, or a date by the server's own clock. */
+function retryAfterMs(value: string | string[] | undefined, serverNow: Ms): number | null {
+  if (typeof value !== 'string' || value.trim() === '') return null;
+  const seconds = Number(value);
+  const ms = Number.isNaN(seconds) ? Date.parse(value) - serverNow : seconds * 1000;
+  return Number.isFinite(ms) && ms >= 0 ? ms : null;
+}

@@ -1,0 +1,204 @@
+import Bottleneck from 'bottleneck';
+import type { Clock } from '../clock.ts';
+import { LogkeepError } from '../errors.ts';
+import type { Ms } from '../model.ts';
+import { type Answered, createRation, type GateSettings } from './ration.ts';
+import type { Meter, Quota } from './source.ts';
+
+/** Who asks for a turn. */
+export interface Turn {
+  readonly signal: AbortSignal;
+  readonly meter: Meter;
+  /** Called before a wait for quota of more than 200 ms, once for each such wait. */
+  readonly onWait?: (waitMs: number) => void;
+  /** 0 (first) to 9; live before sweep before backfill. */
+  readonly priority?: number;
+}
+
+/** The turns of one credential, shared by all streams of the process that use it. */
+export interface QuotaGate {
+  /** Names host and account, without the secret itself. */
+  readonly key: string;
+  /** Requests in flight at most. */
+  readonly concurrency: number;
+  /**
+   * Runs `send` when the quota, the spacing and the concurrency allow. `send` must call `answered` once, as soon
+   * as the answer's headers are known. Rejects with kind `aborted` when the signal aborts or the gate closes.
+   */
+  run<T>(turn: Turn, send: (answered: (answer: Answered) => void) => Promise<T>): Promise<T>;
+  /** What the API last said. */
+  quota(): Quota;
+  /** Another stream uses the credential too: the stricter of both settings holds. */
+  tighten(settings: GateSettings): void;
+  close(): void;
+}
+
+const AGAIN = Symbol('again');
+const ANNOUNCED_MS = 200;
+
+interface Waiting {
+  readonly turn: Turn;
+  /** Since when quota alone keeps it waiting. */
+  since: Ms | null;
+  /** The opening that it was told of. */
+  told: Ms | null;
+}
+
+/**
+ * A gate with its own count of what may be sent (`ration.ts`), which decides; Bottleneck keeps the queue, the
+ * priorities and the spacing, and its reservoir follows the count. A request that need not wait passes at once,
+ * since Bottleneck's timers would cost it several ms.
+ */
+export function createGate(
+  key: string,
+  first: GateSettings,
+  options: { readonly clock: Clock; readonly random?: () => number },
+): QuotaGate {
+  const { clock } = options;
+  const ration = createRation(first, options);
+  const waiting = new Set<Waiting>();
+  const closing = new AbortController();
+  let spacingMs = first.spacingMs;
+  let limiter: Bottleneck | null = null;
+  // What Bottleneck may still start: its reservoir and the jobs it has promised to start.
+  let tokens = 0;
+  let wake: { readonly at: Ms; readonly stop: AbortController } | null = null;
+
+  /** Brings the reservoir in line with the ration, tells the waiting and sets the alarm for the next opening. */
+  function align(): void {
+    if (waiting.size === 0 || limiter === null) {
+      disarm();
+      return;
+    }
+    const now = clock.now();
+    const want = ration.available(now);
+    if (want !== tokens) {
+      // Never updateSettings(): it stops the queue for good. The promise rejects only after stop().
+      limiter.incrementReservoir(want - tokens).then(undefined, () => {});
+      tokens = want;
+    }
+    const opensAt = ration.opensAt(now);
+    if (opensAt === null) {
+      disarm();
+      return;
+    }
+    for (const one of waiting) {
+      one.since ??= now;
+      if (one.told === opensAt || one.turn.signal.aborted) continue;
+      one.told = opensAt;
+      if (opensAt - now > ANNOUNCED_MS) one.turn.onWait?.(opensAt - now);
+    }
+    arm(opensAt, now);
+  }
+
+  function arm(at: Ms, now: Ms): void {
+    if (wake?.at === at) return;
+    disarm();
+    const alarm = { at, stop: new AbortController() };
+    wake = alarm;
+    clock.sleep(Math.max(1, at - now), alarm.stop.signal).then(
+      () => {
+        if (wake === alarm) wake = null;
+        align();
+      },
+      () => {},
+    );
+  }
+
+  function disarm(): void {
+    wake?.stop.abort();
+    wake = null;
+  }
+
+  async function send<T>(task: (answered: (answer: Answered) => void) => Promise<T>): Promise<T> {
+    const ticket = ration.start(clock.now());
+    try {
+      return await task((answer) => {
+        ticket.answered(answer, clock.now());
+        align();
+      });
+    } finally {
+      ticket.end(clock.now());
+      align();
+    }
+  }
+
+  function queue<T>(
+    one: Waiting,
+    task: (answered: (answer: Answered) => void) => Promise<T>,
+    again: boolean,
+  ): Promise<T | typeof AGAIN> {
+    // `maxConcurrent` is Bottleneck's bound, the ration's slots are ours, which can shrink.
+    limiter ??= new Bottleneck({ minTime: spacingMs, maxConcurrent: first.concurrency, reservoir: 0 });
+    const priority = Math.max(0, (one.turn.priority ?? 5) - (again ? 1 : 0));
+    const job = limiter.schedule({ priority }, async () => {
+      tokens -= 1;
+      // The ration may have shrunk, or the caller left, between Bottleneck's choice and this start.
+      if (!waiting.has(one) || ration.available(clock.now()) < 1) {
+        align();
+        return AGAIN;
+      }
+      leave(one);
+      return await send(task);
+    });
+    align();
+    return job;
+  }
+
+  function leave(one: Waiting): void {
+    if (!waiting.delete(one) || one.since === null) return;
+    one.turn.meter.waits += 1;
+    one.turn.meter.waitMs += Math.max(0, clock.now() - one.since);
+  }
+
+  return {
+    key,
+    concurrency: first.concurrency,
+    async run(turn, task) {
+      stopIfNeeded(turn.signal, closing.signal);
+      if (spacingMs === 0 && waiting.size === 0 && ration.available(clock.now()) >= 1) return send(task);
+      const one: Waiting = { turn, since: null, told: null };
+      waiting.add(one);
+      const left = Promise.withResolvers<never>();
+      const leaveNow = () => {
+        // Once started, the request itself ends the turn.
+        if (waiting.has(one)) left.reject(new LogkeepError('aborted', 'stopped while waiting for quota'));
+      };
+      turn.signal.addEventListener('abort', leaveNow, { once: true });
+      closing.signal.addEventListener('abort', leaveNow, { once: true });
+      try {
+        for (let again = false; ; again = true) {
+          stopIfNeeded(turn.signal, closing.signal);
+          const job = queue(one, task, again);
+          // Where the caller leaves first, nobody else looks at the job's end.
+          job.then(undefined, () => {});
+          const result = await Promise.race([job, left.promise]);
+          if (result !== AGAIN) return result;
+        }
+      } finally {
+        turn.signal.removeEventListener('abort', leaveNow);
+        closing.signal.removeEventListener('abort', leaveNow);
+        left.promise.then(undefined, () => {});
+        leave(one);
+        align();
+      }
+    },
+    quota: () => ration.quota(clock.now()),
+    tighten(settings) {
+      ration.tighten(settings);
+      if (limiter === null) spacingMs = Math.max(spacingMs, settings.spacingMs);
+    },
+    close() {
+      if (closing.signal.aborted) return;
+      closing.abort();
+      disarm();
+      limiter?.stop({ dropWaitingJobs: true }).then(undefined, () => {});
+    },
+  };
+}
+
+function stopIfNeeded(...signals: AbortSignal[]): void {
+  if (signals.some((signal) => signal.aborted)) {
+    throw new LogkeepError('aborted', 'stopped before a request was sent');
+  }
+}

@@ -1,0 +1,36 @@
+import { createHash } from 'node:crypto';
+import { parseEnvelope, type RawEntry } from '../json.ts';
+import type { Ms } from '../model.ts';
+import type { Meter, Reject, Row } from './source.ts';
+
+/** A meter at zero. */
+export function createMeter(): Meter {
+  return { requests: 0, retries: 0, waits: 0, waitMs: 0, bytes: 0 };
+}
+
+/** 32 hex digits over what decides which entries an API shows; the order of the keys is free. */
+export function fingerprintOf(parts: Readonly<Record<string, string | null | readonly string[]>>): string {
+  const sorted = Object.entries(parts).sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256').update(JSON.stringify(sorted)).digest('hex').slice(0, 32);
+}
+
+/** The server's clock minus ours, in ms; the Date header knows whole seconds, so it is right to half a second. */
+export function skewOf(dateMs: Ms | null, now: Ms): number | null {
+  return dateMs === null ? null : dateMs + 500 - now;
+}
+
+/** What `normalise` makes of the one entry whose JSON text is `text`. */
+export function normaliseOne(
+  text: string,
+  normalise: (entries: readonly RawEntry[]) => {
+    readonly rows: readonly Row[];
+    readonly rejects: readonly Reject[];
+  },
+): Row | Reject {
+  const { entries } = parseEnvelope(`{"entries":[${text}]}`, ['entries']);
+  const { rows, rejects } = normalise(entries);
+  const result = rows[0] ?? rejects[0];
+  if (result === undefined || entries.length !== 1)
+    throw new Error(`expected the text of one entry, found ${entries.length}`);
+  return result;
+}

@@ -1,0 +1,392 @@
+import { describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
+import { datadogAllowance } from '../../src/sources/datadog/api.ts';
+import { qstashAllowance } from '../../src/sources/qstash/client.ts';
+import { createGate, type QuotaGate, type Turn } from '../../src/sources/quota.ts';
+import type { Allowance, Answered, GateSettings } from '../../src/sources/ration.ts';
+import { settle, type TestClock, testClock, turn } from './stand.ts';
+
+const OPEN: GateSettings = { concurrency: 8, spacingMs: 0, reserve: 0 };
+
+function gateOn(clock: TestClock, settings: Partial<GateSettings> = {}, random = () => 0.5) {
+  return createGate('toy', { ...OPEN, ...settings }, { clock, random });
+}
+
+function allowance(remaining: number, changes: Partial<Allowance> = {}): Allowance {
+  return { limit: 10, remaining, resetInMs: 10_000, windowId: null, periodMs: 10_000, ...changes };
+}
+
+const ok = (told: Allowance | null = null): Answered => ({ kind: 'ok', allowance: told, retryAfterMs: null });
+const refused = (told: Allowance | null = null, retryAfterMs: number | null = null): Answered => ({
+  kind: 'refused',
+  allowance: told,
+  retryAfterMs,
+});
+
+/** A request that stays open until it is answered by hand. */
+function hold(gate: QuotaGate, changes: Partial<Turn> = {}) {
+  let finish: (answer: Answered) => void = () => {};
+  const state = { sent: false, answer: (answer: Answered) => finish(answer), done: Promise.resolve() };
+  state.done = gate.run(turn(changes), async (answered) => {
+    state.sent = true;
+    await new Promise<void>((resolve) => {
+      finish = (answer) => {
+        answered(answer);
+        resolve();
+      };
+    });
+  });
+  state.done.catch(() => {});
+  return state;
+}
+
+async function ask(gate: QuotaGate, answer: Answered, changes: Partial<Turn> = {}): Promise<void> {
+  await gate.run(turn(changes), async (answered) => answered(answer));
+}
+
+describe('before anything is told', () => {
+  test('one request goes out; its answer without headers frees the rest up to the concurrency', async () => {
+    const gate = gateOn(testClock(), { concurrency: 3 });
+    const asked = [1, 2, 3, 4, 5].map(() => hold(gate));
+    await settle();
+    expect(asked.map(({ sent }) => sent)).toEqual([true, false, false, false, false]);
+    asked[0]?.answer(ok());
+    await settle();
+    expect(asked.map(({ sent }) => sent)).toEqual([true, true, true, true, false]);
+    asked[1]?.answer(ok());
+    await settle();
+    expect(asked[4]?.sent).toBe(true);
+  });
+
+  test('a first request that fails leaves the next one its turn', async () => {
+    const gate = gateOn(testClock());
+    await expect(
+      gate.run(turn(), async () => {
+        throw new Error('cut');
+      }),
+    ).rejects.toThrow('cut');
+    await ask(gate, ok());
+  });
+});
+
+describe('while headers tell what is left', () => {
+  test('no more goes out than that, and the rest waits until the window ends', async () => {
+    const clock = testClock();
+    const gate = gateOn(clock);
+    await ask(gate, ok(allowance(2)));
+    const asked = [1, 2, 3].map(() => hold(gate));
+    await settle();
+    expect(asked.map(({ sent }) => sent)).toEqual([true, true, false]);
+    asked[0]?.answer(ok(allowance(1)));
+    asked[1]?.answer(ok(allowance(0)));
+    await settle();
+    await clock.advance(9_900);
+    expect(asked[2]?.sent).toBe(false);
+    await clock.advance(400);
+    expect(asked[2]?.sent).toBe(true);
+    expect(gate.quota().limit).toBe(10);
+  });
+
+  test('answers that overtake each other do not make it more', async () => {
+    const gate = gateOn(testClock());
+    await ask(gate, ok(allowance(4)));
+    const [first, second] = [hold(gate), hold(gate)];
+    await settle();
+    second.answer(ok(allowance(2)));
+    first.answer(ok(allowance(3)));
+    await settle();
+    expect(gate.quota().remaining).toBe(2);
+    const asked = [1, 2, 3].map(() => hold(gate));
+    await settle();
+    expect(asked.map(({ sent }) => sent)).toEqual([true, true, false]);
+  });
+
+  test('a request without an answer counts as used', async () => {
+    const gate = gateOn(testClock());
+    await ask(gate, ok(allowance(2)));
+    await ask(gate, { kind: 'failed', allowance: null, retryAfterMs: null });
+    const asked = [hold(gate), hold(gate)];
+    await settle();
+    expect(asked.map(({ sent }) => sent)).toEqual([true, false]);
+  });
+
+  test('the next window begins with one request, since others may have been there first', async () => {
+    const clock = testClock();
+    const gate = gateOn(clock);
+    await ask(gate, ok(allowance(0)));
+    const asked = [1, 2, 3].map(() => hold(gate));
+    await settle();
+    await clock.advance(11_000);
+    expect(asked.map(({ sent }) => sent)).toEqual([true, false, false]);
+    asked[0]?.answer(ok(allowance(9)));
+    await settle();
+    expect(asked.map(({ sent }) => sent)).toEqual([true, true, true]);
+  });
+
+  test('a share is left for the others, but not all of it', async () => {
+    const clock = testClock();
+    const gate = gateOn(clock, { reserve: 0.3 });
+    await ask(gate, ok(allowance(4)));
+    const asked = [hold(gate), hold(gate)];
+    await settle();
+    expect(asked.map(({ sent }) => sent)).toEqual([true, false]);
+
+    const greedy = gateOn(clock, { reserve: 1 });
+    await ask(greedy, ok(allowance(1, { limit: 2 })));
+    let sent = 0;
+    const more = (async () => {
+      for (; sent < 3; sent++) await ask(greedy, ok(allowance(1, { limit: 2 })));
+    })();
+    for (let i = 0; i < 5; i++) {
+      await settle();
+      await clock.advance(11_000);
+    }
+    await more;
+    expect(sent).toBe(3);
+  });
+
+  test('twenty gates that wait for one end do not all come in the same ms', async () => {
+    const opened = new Set<number>();
+    for (let i = 0; i < 20; i++) {
+      const clock = testClock();
+      const gate = createGate('toy', OPEN, { clock });
+      await ask(gate, ok(allowance(0, { resetInMs: 3_600_000, periodMs: 3_600_000 })));
+      hold(gate);
+      await settle(5);
+      opened.add(Math.round(clock.slept.at(-1) ?? 0));
+      gate.close();
+    }
+    expect(opened.size).toBeGreaterThan(10);
+    for (const ms of opened) expect(ms).toBeGreaterThanOrEqual(3_600_000);
+    for (const ms of opened) expect(ms).toBeLessThanOrEqual(3_601_000);
+  });
+
+  test('a reset a year away is not believed: after an hour, or the told period, one request asks again', async () => {
+    const year = 365 * 86_400_000;
+    for (const [periodMs, atMost] of [
+      [null, 3_600_000],
+      [60_000, 60_000],
+    ] as const) {
+      const clock = testClock();
+      const gate = gateOn(clock);
+      await ask(gate, ok(allowance(0, { resetInMs: year, periodMs })));
+      const next = hold(gate);
+      await settle();
+      await clock.advance(atMost + 1_001);
+      expect(next.sent).toBe(true);
+    }
+  });
+});
+
+describe('a refusal', () => {
+  test('with a reset waits for it and no longer', async () => {
+    const clock = testClock();
+    const gate = gateOn(clock);
+    await ask(gate, refused(allowance(0, { resetInMs: 4_000 })));
+    const next = hold(gate);
+    await clock.advance(3_900);
+    expect(next.sent).toBe(false);
+    await clock.advance(300);
+    expect(next.sent).toBe(true);
+  });
+
+  test('without headers waits longer each time, a minute at most', async () => {
+    const clock = testClock({ leap: true });
+    const gate = gateOn(clock);
+    const waits: number[] = [];
+    for (let i = 0; i < 12; i++) {
+      const before = clock.now();
+      await ask(gate, refused());
+      waits.push(clock.now() - before);
+    }
+    expect(waits[1]).toBeGreaterThanOrEqual(500);
+    expect(waits[4]).toBeGreaterThan(waits[2] ?? 0);
+    expect(Math.max(...waits)).toBeLessThanOrEqual(75_000);
+    expect(waits[11]).toBeGreaterThanOrEqual(45_000);
+  });
+
+  test('with Retry-After waits for that', async () => {
+    const clock = testClock();
+    const gate = gateOn(clock);
+    await ask(gate, refused(null, 30_000));
+    const next = hold(gate);
+    await clock.advance(29_000);
+    expect(next.sent).toBe(false);
+    await clock.advance(1_100);
+    expect(next.sent).toBe(true);
+  });
+
+  test('for too many queries at once halves the concurrency, which comes back with calm answers', async () => {
+    const clock = testClock({ leap: true });
+    const gate = gateOn(clock, { concurrency: 8 });
+    await ask(gate, ok());
+    for (let i = 0; i < 2; i++) await ask(gate, { kind: 'busy', allowance: null, retryAfterMs: null });
+    const held = Array.from({ length: 8 }, () => hold(gate));
+    await settle(80);
+    expect(held.filter(({ sent }) => sent)).toHaveLength(2);
+    for (let i = 0; i < 8; i++) {
+      for (const one of held) one.answer(ok());
+      await settle(20);
+    }
+    for (let i = 0; i < 140; i++) await ask(gate, ok());
+    const again = Array.from({ length: 9 }, () => hold(gate));
+    await settle(80);
+    expect(again.filter(({ sent }) => sent)).toHaveLength(8);
+  });
+});
+
+describe('who waits', () => {
+  test('is told before a wait, and the meter counts it', async () => {
+    const clock = testClock();
+    const gate = gateOn(clock);
+    await ask(gate, ok(allowance(0)));
+    const told: number[] = [];
+    const one = turn({ onWait: (ms) => told.push(ms) });
+    const next = hold(gate, one);
+    await settle();
+    expect(told).toHaveLength(1);
+    expect(told[0]).toBeGreaterThanOrEqual(10_000);
+    expect(told[0]).toBeLessThanOrEqual(10_300);
+    await clock.advance(12_000);
+    expect(next.sent).toBe(true);
+    expect(one.meter).toMatchObject({ waits: 1, waitMs: 12_000 });
+  });
+
+  test('is told too when the wait begins while it is in the queue', async () => {
+    const clock = testClock();
+    const gate = gateOn(clock);
+    const first = hold(gate);
+    const told: number[] = [];
+    hold(gate, { onWait: (ms) => told.push(ms) });
+    await settle();
+    expect(told).toEqual([]);
+    first.answer(ok(allowance(0)));
+    await settle();
+    expect(told).toHaveLength(1);
+  });
+
+  test('is not told of a wait of 200 ms or less', async () => {
+    const clock = testClock();
+    const gate = gateOn(clock);
+    await ask(gate, ok(allowance(0, { resetInMs: 100, periodMs: 1_000 })));
+    const told: number[] = [];
+    const next = hold(gate, { onWait: (ms) => told.push(ms) });
+    await settle();
+    await clock.advance(200);
+    expect(next.sent).toBe(true);
+    expect(told).toEqual([]);
+  });
+
+  test('leaves within a second when it is aborted, and takes nobody else`s turn with it', async () => {
+    const clock = testClock();
+    const gate = gateOn(clock);
+    await ask(gate, ok(allowance(0)));
+    const controller = new AbortController();
+    const leaving = hold(gate, { signal: controller.signal });
+    const staying = hold(gate);
+    await settle();
+    const before = performance.now();
+    controller.abort();
+    await expect(leaving.done).rejects.toMatchObject({ kind: 'aborted' });
+    expect(performance.now() - before).toBeLessThan(1_000);
+    await clock.advance(11_000);
+    expect([leaving.sent, staying.sent]).toEqual([false, true]);
+  });
+
+  test('is sent away when the gate closes', async () => {
+    const gate = gateOn(testClock());
+    await ask(gate, ok(allowance(0)));
+    const waiting = hold(gate);
+    await settle();
+    gate.close();
+    await expect(waiting.done).rejects.toMatchObject({ kind: 'aborted' });
+    await expect(ask(gate, ok())).rejects.toMatchObject({ kind: 'aborted' });
+  });
+
+  test('goes by priority, not by arrival', async () => {
+    const gate = gateOn(testClock(), { concurrency: 1 });
+    await ask(gate, ok());
+    const first = hold(gate);
+    await settle();
+    const order: string[] = [];
+    const backfill = gate.run(turn({ priority: 8 }), async (answered) => {
+      answered(ok());
+      order.push('backfill');
+    });
+    const live = gate.run(turn({ priority: 2 }), async (answered) => {
+      answered(ok());
+      order.push('live');
+    });
+    await settle();
+    first.answer(ok());
+    await Promise.all([backfill, live]);
+    expect(order).toEqual(['live', 'backfill']);
+  });
+});
+
+test('two requests of one credential keep the spacing between their starts', async () => {
+  const gate = createGate('toy', { ...OPEN, spacingMs: 80 }, { clock: systemClock });
+  const starts: number[] = [];
+  for (let i = 0; i < 4; i++) {
+    await gate.run(turn(), async (answered) => {
+      starts.push(performance.now());
+      answered(ok());
+    });
+  }
+  for (let i = 1; i < 4; i++) expect((starts[i] ?? 0) - (starts[i - 1] ?? 0)).toBeGreaterThan(70);
+});
+
+test('of two streams with one credential the stricter settings hold', async () => {
+  const gate = gateOn(testClock(), { concurrency: 4 });
+  gate.tighten({ concurrency: 2, spacingMs: 0, reserve: 0.5 });
+  await ask(gate, ok());
+  const held = [1, 2, 3].map(() => hold(gate));
+  await settle();
+  expect(held.map(({ sent }) => sent)).toEqual([true, true, false]);
+});
+
+describe('headers', () => {
+  const now = Date.UTC(2026, 4, 1, 12);
+
+  test('QStash: the reset is a time in seconds or ms, and the daily limit is of no concern', () => {
+    const burst = (reset: string) => ({
+      'burst-ratelimit-limit': '10',
+      'burst-ratelimit-remaining': '3',
+      'burst-ratelimit-reset': reset,
+      'ratelimit-remaining': '0',
+    });
+    const told = { limit: 10, remaining: 3, periodMs: null };
+    expect(qstashAllowance(burst(String(now / 1000 + 2)), now, null)).toMatchObject({
+      ...told,
+      resetInMs: 2_000,
+    });
+    expect(qstashAllowance(burst(String(now + 700)), now, null)).toMatchObject({ ...told, resetInMs: 700 });
+    expect(qstashAllowance(burst('1'), now, null)).toMatchObject({ ...told, resetInMs: 1_000 });
+    expect(qstashAllowance({ 'ratelimit-remaining': '0', 'ratelimit-reset': '1' }, now, null)).toBeNull();
+    expect(qstashAllowance(burst(String(now + 365 * 86_400_000)), now, null)?.resetInMs).toBe(60_000);
+    expect(qstashAllowance({ ...burst('soon'), 'burst-ratelimit-remaining': 'few' }, now, null)).toBeNull();
+  });
+
+  test('QStash: the reset counts by the server`s clock where ours is wrong', () => {
+    const headers = { 'burst-ratelimit-remaining': '0', 'burst-ratelimit-reset': String(now + 1_000) };
+    expect(qstashAllowance(headers, now - 600_000, now)?.resetInMs).toBe(1_000);
+    expect(qstashAllowance(headers, now + 600_000, now)?.resetInMs).toBe(1_000);
+  });
+
+  test('Datadog: limit, period and reset are read, never assumed', () => {
+    const headers = {
+      'x-ratelimit-limit': '300',
+      'x-ratelimit-period': '3600',
+      'x-ratelimit-remaining': '299',
+      'x-ratelimit-reset': '1234',
+    };
+    expect(datadogAllowance(headers)).toEqual({
+      limit: 300,
+      remaining: 299,
+      resetInMs: 1_234_000,
+      windowId: null,
+      periodMs: 3_600_000,
+    });
+    expect(datadogAllowance({})).toBeNull();
+  });
+});
