@@ -81,6 +81,14 @@ export function loadLock(stream: string): string {
 /** SQL of the checkpoint's arguments up to `p_done`; the loader adds fetched, new and quarantined. */
 export type CheckpointArguments = string;
 
+/** Whose batch it is, and what is recorded with it. */
+export interface LoadTarget {
+  readonly stream: string;
+  readonly runId: string;
+  /** A window's progress, or the entries of quarantine (ids) that the batch came from: they leave it. */
+  readonly record: { readonly checkpoint: CheckpointArguments } | { readonly returned: readonly string[] };
+}
+
 /**
  * Stores a prepared batch and its checkpoint in one transaction on `client`; returns how many entries were new.
  * When it throws, either nothing was stored or, if the connection broke at the COMMIT, the checkpoint tells.
@@ -90,7 +98,7 @@ export async function loadBatch(
   client: pg.PoolClient,
   tables: SourceTables,
   prepared: Prepared,
-  target: { readonly stream: string; readonly runId: string; readonly checkpoint: CheckpointArguments },
+  target: LoadTarget,
 ): Promise<number> {
   await client.query(openingSql(tables, target.stream));
   for (const { stage, encoded } of prepared.stages) {
@@ -128,11 +136,7 @@ function openingSql(tables: SourceTables, stream: string): string {
   ].join(';\n');
 }
 
-function closingSql(
-  tables: SourceTables,
-  prepared: Prepared,
-  target: { readonly stream: string; readonly runId: string; readonly checkpoint: CheckpointArguments },
-): string {
+function closingSql(tables: SourceTables, prepared: Prepared, target: LoadTarget): string {
   const statements: string[] = [];
   if (prepared.rejects.length > 0)
     statements.push(quarantineSql(prepared.rejects, target.stream, target.runId));
@@ -143,12 +147,26 @@ function closingSql(
     ...merges.map((merge) => `${merge.name} as (${merge.sql})`),
     `counted as (select ${empty ? '0' : '(select count(*) from new_row)::integer'} as new)`,
   ];
-  statements.push(
-    `with ${relations.join(',\n')}
-    select logkeep.checkpoint(${target.checkpoint}, ${prepared.fetched}, counted.new, ${prepared.rejects.length}) as new from counted`,
-    'commit',
-  );
-  return statements.join(';\n');
+  const { record } = target;
+  if ('checkpoint' in record) {
+    statements.push(
+      `with ${relations.join(',\n')}
+    select logkeep.checkpoint(${record.checkpoint}, ${prepared.fetched}, counted.new, ${prepared.rejects.length}) as new from counted`,
+    );
+  } else {
+    statements.push(
+      `delete from logkeep.quarantine where id = any('{${record.returned.join(',')}}'::bigint[])`,
+      `with ${[...relations, recordedSql(prepared, target.runId)].join(',\n')} select new from counted`,
+    );
+  }
+  return [...statements, 'commit'].join(';\n');
+}
+
+function recordedSql({ fetched, rejects }: Prepared, runId: string): string {
+  return `recorded as (update logkeep.run set batches = batches + 1, last_new = counted.new, fetched = fetched + ${fetched},
+      new = run.new + counted.new, quarantined = quarantined + ${rejects.length},
+      known = known + (${fetched} - ${rejects.length} - counted.new)
+    from counted where id = ${runId})`;
 }
 
 function quarantineSql(rejects: readonly Reject[], stream: string, runId: string): string {

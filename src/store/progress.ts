@@ -99,7 +99,7 @@ class PostgresLedger implements Ledger {
     const target = {
       stream: stream.id,
       runId: this.#runId,
-      checkpoint: this.#checkpoint(lease, batch, number),
+      record: { checkpoint: this.#checkpoint(lease, batch, number) },
     };
     await this.#repeat('make partitions', () => ensurePartitions(partitions, stream.tables, prepared));
     const fresh = await this.#named(`commit a batch of ${prepared.fetched} entries`, async () => {

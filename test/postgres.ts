@@ -1,0 +1,73 @@
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { inject } from 'vitest';
+
+export { type PrivateServer, startPrivateServer } from './server.ts';
+
+/** A database that one test owns. */
+export interface TestDatabase {
+  readonly url: string;
+  /** Ends its connections and drops it. */
+  drop(): Promise<void>;
+}
+
+/** A fresh, empty database on the run's server. */
+export async function createDatabase(): Promise<TestDatabase> {
+  return create(await adminUrl(), null);
+}
+
+/** A fresh database with the current tables, cloned from a template that is migrated once a run. */
+export async function createMigratedDatabase(): Promise<TestDatabase> {
+  const url = await adminUrl();
+  const template = `${inject('postgres').prefix}_template`;
+  await withClient(url, async (client) => {
+    // Several test files ask at once; the name appears only when the template is complete.
+    await client.query('select pg_advisory_lock(hashtext($1))', [template]);
+    const { rowCount } = await client.query('select from pg_database where datname = $1', [template]);
+    if (rowCount !== 0) return;
+    const { migrateToLatest } = await import('../src/store/migrate.ts');
+    const draft = await create(url, null);
+    await migrateToLatest(draft.url);
+    const name = new URL(draft.url).pathname.slice(1);
+    await endSessions(client, name);
+    await client.query(`alter database "${name}" rename to "${template}"`);
+  });
+  return create(url, template);
+}
+
+/** Runs `use` with a connection of its own, closed afterwards. */
+export async function withClient<T>(url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return await use(client);
+  } finally {
+    await client.end();
+  }
+}
+
+async function adminUrl(): Promise<string> {
+  const answer = await fetch(inject('postgres').door);
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(text);
+  return text;
+}
+
+async function create(server: string, template: string | null): Promise<TestDatabase> {
+  const name = `${inject('postgres').prefix}_${randomBytes(5).toString('hex')}`;
+  const from = template === null ? 'template0' : template;
+  await withClient(server, (client) => client.query(`create database "${name}" template "${from}"`));
+  const url = new URL(server);
+  url.pathname = `/${name}`;
+  return {
+    url: url.href,
+    drop: () =>
+      withClient(server, async (client) => {
+        await client.query(`drop database if exists "${name}" with (force)`);
+      }),
+  };
+}
+
+async function endSessions(client: pg.Client, database: string): Promise<void> {
+  await client.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [database]);
+}

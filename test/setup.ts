@@ -1,0 +1,59 @@
+import { randomBytes } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import pg from 'pg';
+import type { TestProject } from 'vitest/node';
+import { findServer, type TestServer } from './server.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    postgres: {
+      /** Answers with the server's url; the first request starts the server. */
+      readonly door: string;
+      /** Every database of this run begins with it. */
+      readonly prefix: string;
+    };
+  }
+}
+
+/** One Postgres for the whole run, started when a test first asks for it, gone at the end. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const prefix = `logkeep_test_${randomBytes(4).toString('hex')}`;
+  let found: Promise<TestServer> | null = null;
+  const door = createServer((_request, response) => {
+    found ??= findServer(process.env).then((server) => {
+      process.stdout.write(`postgres: ${server.name}\n`);
+      return server;
+    });
+    found.then(
+      (server) => response.end(server.url),
+      (error: unknown) => response.writeHead(500).end(String(error)),
+    );
+  });
+  await new Promise<void>((resolve) => door.listen(0, '127.0.0.1', resolve));
+  const { port } = door.address() as AddressInfo;
+  project.provide('postgres', { door: `http://127.0.0.1:${port}/`, prefix });
+  return async () => {
+    door.closeAllConnections();
+    await new Promise((resolve) => door.close(resolve));
+    const server = await found?.catch(() => null);
+    if (!server) return;
+    if (server.name === 'DATABASE_URL') await dropAll(server.url, prefix);
+    await server.stop();
+  };
+}
+
+/** A server that stays must not keep our databases. */
+async function dropAll(url: string, prefix: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ datname: string }>(
+      'select datname from pg_database where starts_with(datname, $1)',
+      [prefix],
+    );
+    for (const { datname } of rows) await client.query(`drop database if exists "${datname}" with (force)`);
+  } finally {
+    await client.end();
+  }
+}
