@@ -9,7 +9,7 @@ import type { Ms, Span } from './model.ts';
 import { createRedactor, type Redactor } from './redact.ts';
 import { createHttp, type Http } from './sources/http.ts';
 import { SOURCES } from './sources/list.ts';
-import type { Stream, StreamSettings } from './sources/source.ts';
+import type { OpenOptions, Stream, StreamSettings } from './sources/source.ts';
 import { asDatabaseError, openStore, type Store } from './store/database.ts';
 import { migrateToLatest, pendingMigrations, refuseNewer } from './store/migrate.ts';
 import { Partitions } from './store/partitions.ts';
@@ -95,7 +95,7 @@ async function refuseUnready(store: Store): Promise<void> {
     if (pending.length > 0) {
       throw new LogkeepError(
         'config',
-        `the database lacks ${pending.join(', ')}: run \`logkeep migrate\` (or sync) first`,
+        `the database lacks the migrations ${pending.join(', ')}: expected the tables of this version; run \`logkeep sync\` or \`logkeep migrate\` first`,
       );
     }
   } catch (error) {
@@ -121,10 +121,7 @@ export async function openApp(
     const redactor = createRedactor(key, config.redact);
     http = createHttp({ clock });
     const opened = http;
-    const streams = chosen.map((settings) => ({
-      settings,
-      stream: openStream(settings, { clock, log, redactor, http: opened }),
-    }));
+    const streams = openStreams(chosen, { clock, log, redactor, http: opened });
     return {
       store: database.store,
       url: database.url,
@@ -146,10 +143,12 @@ export async function openApp(
   }
 }
 
-function openStream(
-  settings: StreamSettings,
-  options: Parameters<(typeof SOURCES)[number]['open']>[1],
-): Stream {
+/** Opens `chosen` streams without a database; nothing is requested yet. */
+export function openStreams(chosen: readonly StreamSettings[], options: OpenOptions): readonly OpenStream[] {
+  return chosen.map((settings) => ({ settings, stream: openStream(settings, options) }));
+}
+
+function openStream(settings: StreamSettings, options: OpenOptions): Stream {
   const source = SOURCES.find(({ name }) => name === settings.source);
   if (source === undefined) throw new Error(`no source ${settings.source}`);
   return source.open(settings, options);

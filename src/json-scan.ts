@@ -49,9 +49,12 @@ export function inspect(text: string): Fidelity {
       at += 1;
     } else if (code === 45 || (code >= 48 && code <= 57)) {
       const end = scalarEnd(text, at);
-      const token = text.slice(at, end);
-      if (exact && !printsBack(token)) exact = false;
-      if (storable && !isModest(token)) storable = false;
+      // Up to 15 significant digits a double always gives back.
+      if (end - at > 15 || hasExponent(text, at, end)) {
+        const token = text.slice(at, end);
+        if (exact && !printsBack(token)) exact = false;
+        if (storable && !isModest(token)) storable = false;
+      }
       at = end;
     } else {
       at += 1;
@@ -160,9 +163,15 @@ function scalarEnd(text: string, start: number): number {
   return at;
 }
 
+function hasExponent(text: string, start: number, end: number): boolean {
+  for (let at = start; at < end; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === 101 || code === 69) return true;
+  }
+  return false;
+}
+
 function printsBack(token: string): boolean {
-  // Up to 15 significant digits a double always gives back.
-  if (token.length <= 15 && !/[eE]/.test(token)) return true;
   const printed = String(Number(token));
   return printed === token || canonicalNumber(printed) === canonicalNumber(token);
 }

@@ -94,6 +94,8 @@ const NEED_CURSOR: ReadonlySet<FaultKind> = new Set([
 export interface FaultScript {
   /** Each fault meets one coming request of the API, in order; one that cannot happen yet waits for its chance. */
   next(api: Api, ...faults: readonly Fault[]): void;
+  /** `times` (default 1) requests of the API meet the fault, once `after` (default 0) others have passed. */
+  add(entry: { api: Api; fault: Fault; after?: number; times?: number }): void;
   /** Every `n`-th request (of one API, if given) meets the fault; one that cannot happen then is left out. */
   every(n: number, fault: Fault, api?: Api): void;
   /** Each request meets one of the faults with this probability, by the seed. */
@@ -112,15 +114,21 @@ export interface FaultPlayer extends FaultScript {
   settle(api: Api, fault: Fault, happened: boolean): void;
 }
 
+/** A fault that waits for its turn. */
+interface Waiting {
+  readonly fault: Fault;
+  after: number;
+  times: number;
+}
+
 /** An empty script. */
 export function createFaultPlayer(seed: number): FaultPlayer {
-  const queued: Record<Api, Fault[]> = { qstash: [], datadog: [] };
+  const queued: Record<Api, Waiting[]> = { qstash: [], datadog: [] };
   const tally = Object.fromEntries(Object.keys(FAULT_KINDS).map((kind) => [kind, 0])) as Record<
     FaultKind,
     number
   >;
   const served: Record<Api | 'both', number> = { qstash: 0, datadog: 0, both: 0 };
-  const drawn = new Set<Fault>();
   let rules: ((api: Api, hasCursor: boolean) => Fault | null)[] = [];
   const possible = (fault: Fault, api: Api, hasCursor: boolean): boolean =>
     FAULT_KINDS[fault.kind].includes(api) && (hasCursor || !NEED_CURSOR.has(fault.kind));
@@ -133,8 +141,12 @@ export function createFaultPlayer(seed: number): FaultPlayer {
     next(api, ...faults) {
       for (const fault of faults) {
         check(fault, api);
-        queued[api].push({ ...fault });
+        queued[api].push({ fault: { ...fault }, after: 0, times: 1 });
       }
+    },
+    add({ api, fault, after = 0, times = 1 }) {
+      check(fault, api);
+      queued[api].push({ fault: { ...fault }, after, times });
     },
     every(n, fault, api) {
       check(fault, api);
@@ -163,12 +175,9 @@ export function createFaultPlayer(seed: number): FaultPlayer {
     draw(api, hasCursor) {
       served[api]++;
       served.both++;
-      const index = queued[api].findIndex((fault) => possible(fault, api, hasCursor));
-      if (index >= 0) {
-        const [fault] = queued[api].splice(index, 1) as [Fault];
-        drawn.add(fault);
-        return fault;
-      }
+      const due = queued[api].find((entry) => entry.after === 0 && possible(entry.fault, api, hasCursor));
+      for (const entry of queued[api]) if (entry.after > 0) entry.after--;
+      if (due !== undefined) return due.fault;
       for (const rule of rules) {
         const fault = rule(api, hasCursor);
         if (fault !== null) return fault;
@@ -176,9 +185,10 @@ export function createFaultPlayer(seed: number): FaultPlayer {
       return null;
     },
     settle(api, fault, happened) {
-      const waited = drawn.delete(fault);
-      if (happened) tally[fault.kind]++;
-      else if (waited) queued[api].unshift(fault);
+      if (!happened) return;
+      tally[fault.kind]++;
+      for (const entry of queued[api]) if (entry.fault === fault) entry.times--;
+      queued[api] = queued[api].filter(({ times }) => times > 0);
     },
   };
 }

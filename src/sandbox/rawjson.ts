@@ -60,7 +60,6 @@ function skipValue(text: string, from: number): number {
     const char = text[at];
     if (char === '"') {
       at = skipString(text, at);
-      if (depth === 0) return at;
       continue;
     }
     if (char === '{' || char === '[') depth++;

@@ -26,6 +26,7 @@ export interface Api {
   sense(status: number, text: string): Sense;
 }
 
+/** One request of a stream, and who waits for it. */
 export interface HttpRequest extends Turn {
   readonly method: 'GET' | 'POST';
   readonly url: URL;

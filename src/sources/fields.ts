@@ -1,5 +1,5 @@
 import { escapeJson, escapeText, needsEscape } from '../escape.ts';
-import { fieldTexts, inspect } from '../json-scan.ts';
+import { inspect } from '../json-scan.ts';
 import type { Ms } from '../model.ts';
 import type { Redactor } from '../redact.ts';
 import { hiddenJson, redactJson } from '../redact-json.ts';
@@ -55,16 +55,21 @@ export interface Reading {
 const FAITHFUL = { exact: true, storable: true };
 
 /**
- * Reads an object from its text, field by field, where the value that was parsed with the page may lie.
- * `except` is not looked into (its value is null), but odd if repeated.
+ * Reads an object from its fields' texts, where the value that was parsed with the page may lie. `except` is not
+ * looked into, but odd if repeated.
  */
-export function readFields(text: string, except: string | null = null): Reading {
+export function readFields(
+  fields: ReadonlyMap<string, readonly string[]>,
+  parsed: Readonly<Record<string, unknown>>,
+  except: string | null = null,
+): Reading {
   const value: Record<string, unknown> = Object.create(null);
   let odd: Map<string, OddField> | null = null;
-  for (const [name, texts] of fieldTexts(text)) {
+  for (const [name, texts] of fields) {
     const last = texts[texts.length - 1] ?? 'null';
+    // V8 may have taken other names for the backslash (see `inspect`).
+    value[name] = name !== '\\' && Object.hasOwn(parsed, name) ? parsed[name] : JSON.parse(last);
     const { exact, storable } = name === except || last.startsWith('"') ? FAITHFUL : inspect(last);
-    value[name] = name === except ? null : JSON.parse(last);
     if (exact && texts.length === 1) continue;
     odd ??= new Map();
     odd.set(name, { texts, exact, storable });
@@ -190,7 +195,7 @@ function columnValue(kind: FieldKind, value: unknown, redactor: Redactor): Value
     case 'bytes':
       return typeof value === 'string' ? decodeBase64(value) : null;
     case 'texts':
-      return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : null;
+      return isTexts(value) ? value : null;
   }
 }
 
@@ -226,19 +231,22 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 /** Headers hold names and arrays of strings; whatever else they hold is looked through to the ground. */
 function headersJson(headers: Record<string, unknown>, redactor: Redactor): string {
-  const json = JSON.stringify(headers);
+  let shown = headers;
   for (const name in headers) {
     const values = headers[name];
-    if (redactor.hides(name) || (typeof values === 'object' && !isFlat(values)))
-      return redactJson(json, redactor);
+    if (!isTexts(values)) return redactJson(JSON.stringify(headers), redactor);
+    if (redactor.hides(name)) {
+      if (shown === headers) shown = { ...headers };
+      shown[name] = values.map((value) => redactor.hide(value));
+    }
   }
-  return json;
+  return JSON.stringify(shown);
 }
 
-function isFlat(values: unknown): boolean {
-  if (!Array.isArray(values)) return values === null;
+function isTexts(values: unknown): values is readonly string[] {
+  if (!Array.isArray(values)) return false;
   for (let index = 0; index < values.length; index += 1) {
-    if (typeof values[index] === 'object') return false;
+    if (typeof values[index] !== 'string') return false;
   }
   return true;
 }

@@ -23,6 +23,7 @@ export interface Http {
 
 const PROTOCOL_TRIES = 3;
 
+/** Opens no connection before the first request; `random` (0 to 1) spreads the waits of many processes. */
 export function createHttp(options: { readonly clock: Clock; readonly random?: () => number }): Http {
   const { clock } = options;
   const pools = new Map<string, Pool>();

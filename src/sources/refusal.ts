@@ -5,6 +5,7 @@ const QUOTED = 200;
 /** What a source adds to the meaning of a refused request, by its error codes. */
 export type Sense = 'timeout' | 'busy' | null;
 
+/** An answer other than 200, and what is known about its request. */
 export interface Refusal {
   readonly label: string;
   readonly status: number;

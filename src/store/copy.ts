@@ -145,8 +145,14 @@ class BinaryWriter {
   }
 
   timestamp(ms: number): void {
-    // In two halves: microseconds of today need more than 32 bits and less than a double's 53.
     const micros = (ms - POSTGRES_EPOCH_MS) * 1000;
+    if (!Number.isSafeInteger(micros)) {
+      // Beyond 1714 and 2285 a double has no room for microseconds.
+      this.int32(8);
+      this.int64(BigInt(ms - POSTGRES_EPOCH_MS) * 1000n);
+      return;
+    }
+    // In two halves: they need more than 32 bits and less than a double's 53, and a BigInt costs time.
     this.#room(12);
     this.#buffer.writeInt32BE(8, this.#at);
     this.#buffer.writeInt32BE(Math.floor(micros / 4_294_967_296), this.#at + 4);

@@ -21,10 +21,20 @@ export interface RunTotals {
   quarantined: number;
 }
 
-/** What watchers are told; `held` names the process that has all there is to read. */
+/**
+ * What watchers are told. `held` names the process that has all there is to read; `waiting` is a wait for quota;
+ * `share` is how much of the window is read, from 0 to 1, or null where that is not known.
+ */
 export type RunEvent =
   | { readonly kind: 'window'; readonly window: Span }
-  | { readonly kind: 'stored'; readonly window: Span; readonly readTo: Ms | null; readonly totals: RunTotals }
+  | {
+      readonly kind: 'stored';
+      readonly window: Span;
+      readonly share: number | null;
+      readonly totals: Readonly<RunTotals>;
+      readonly meter: Readonly<Meter>;
+    }
+  | { readonly kind: 'waiting'; readonly waitMs: number }
   | { readonly kind: 'held'; readonly by: string };
 
 export interface RunOptions {
@@ -95,7 +105,8 @@ class StreamRun {
       onAnswer: (_, dateMs) => {
         this.skewMs = dateMs - clock.now();
       },
-      onStored: (lease, stored, readTo) => this.#stored(lease, stored, readTo),
+      onWait: (waitMs) => options.watch({ kind: 'waiting', waitMs }),
+      onStored: (lease, stored, share) => this.#stored(lease, stored, share),
     };
   }
 
@@ -169,13 +180,14 @@ class StreamRun {
     return Math.min(now - this.#options.settleMs, this.#options.untilMs ?? Number.POSITIVE_INFINITY);
   }
 
-  #stored(lease: Lease, stored: Stored, readTo: Ms | null): void {
+  #stored(lease: Lease, stored: Stored, share: number | null): void {
     this.totals.fetched += stored.fetched;
     this.totals.fresh += stored.fresh;
     this.totals.known += stored.known;
     this.totals.quarantined += stored.quarantined;
     if (stored.fresh > 0) this.#barren = 0;
-    this.#options.watch({ kind: 'stored', window: lease.window, readTo, totals: this.totals });
+    const { totals, meter } = this;
+    this.#options.watch({ kind: 'stored', window: lease.window, share, totals, meter });
     if (performance.now() - this.#spentAt < 2_000) return;
     this.#spentAt = performance.now();
     this.#spending = this.#options.ledger

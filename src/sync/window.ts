@@ -8,6 +8,7 @@ import { claimOf } from './claim.ts';
 import type { Lease, Ledger, Stored } from './ledger.ts';
 import { WalkTimer } from './outrun.ts';
 import { restOf } from './rest.ts';
+import { shareOf } from './share.ts';
 
 const RENEW_MS = 3_000;
 
@@ -24,7 +25,10 @@ export interface ReadContext {
   /** Takes one request from the run's allowance; false when it is used up. */
   readonly mayRequest: () => boolean;
   readonly onAnswer: (page: Page, dateMs: Ms) => void;
-  readonly onStored: (lease: Lease, stored: Stored, readTo: Ms | null) => void;
+  /** A wait for quota begins. */
+  readonly onWait: (waitMs: number) => void;
+  /** `share`: how much of the window is read, from 0 to 1; null: not known. */
+  readonly onStored: (lease: Lease, stored: Stored, share: number | null) => void;
 }
 
 /** How a window ended. `stopped`: on request, its cursor is kept. `replanned`: other windows took its place. */
@@ -121,7 +125,10 @@ class WindowReading {
         cursor: this.#resumed ? this.#lease.cursor : null,
         signal,
         meter,
-        onWait: () => this.#hand.wake(),
+        onWait: (waitMs) => {
+          this.#hand.wake();
+          this.#context.onWait(waitMs);
+        },
       })
       [Symbol.asyncIterator]();
     try {
@@ -196,11 +203,12 @@ class WindowReading {
       batch.readTo === null
         ? null
         : Math.max(this.#doneTo ?? this.#lease.window.from, Math.min(batch.readTo, this.#lease.window.to));
+    const share = shareOf(stream.order, this.#lease.window, { ...batch, done });
     const storing = ledger
       .commit(this.#lease, { ...batch, chainAt, claim, doneTo, done })
       .then(async (stored) => {
         this.#doneTo = doneTo ?? this.#doneTo;
-        this.#context.onStored(this.#lease, stored, batch.readTo);
+        this.#context.onStored(this.#lease, stored, share);
         await ledger.note(batch.unknown);
         this.#context.log.debug(
           { stream: stream.id, window: this.#lease.windowId, pages: batch.pages, ...stored },

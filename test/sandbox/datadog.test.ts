@@ -134,15 +134,18 @@ test('ids of every layout decode to event time, tie-break and intake, and page a
 test('compaction changes raw ids, keeps inner ids and order, and a chain goes on through it', async () => {
   const { sandbox } = await open();
   fill(sandbox, 10);
-  const before = sandbox.datadog.truth().map(({ id, inner }) => ({ id, inner }));
+  const before = sandbox.datadog.truth().map(({ id, inner, textV2 }) => ({ id, inner, textV2 }));
   const { logs } = await walkV1(sandbox, { time: HOUR, sort: 'asc', limit: 3 }, () =>
     sandbox.datadog.compact(),
   );
   expect(messages(logs)).toEqual(Array.from({ length: 10 }, (_, n) => `log ${n}`));
   const after = sandbox.datadog.truth();
   expect(after.map(({ inner }) => inner)).toEqual(before.map(({ inner }) => inner));
-  for (const [n, { id, text, textV2 }] of after.entries()) {
+  for (const [n, { id, text, textV2, formerIds }] of after.entries()) {
     expect(id).not.toBe(before[n]?.id);
+    expect(formerIds[0]).toBe(before[n]?.id);
+    expect(new Set([...formerIds, id]).size).toBe(5);
+    expect(textV2.replace(id, '')).toBe(before[n]?.textV2.replace(before[n]?.id ?? '', ''));
     expect(JSON.parse(text).id).toBe(id);
     expect(JSON.parse(textV2).id).toBe(id);
   }
@@ -153,7 +156,7 @@ test('compaction leaves ids without a fragment alone', async () => {
   fill(sandbox, 2);
   const before = sandbox.datadog.truth().map(({ id }) => id);
   sandbox.datadog.compact();
-  expect(sandbox.datadog.truth().map(({ id }) => id)).toEqual(before);
+  expect(sandbox.datadog.truth().map(({ id, formerIds }) => [id, ...formerIds].join())).toEqual(before);
 });
 
 test('what a startAt brings whose raw id is gone is a switch', async () => {

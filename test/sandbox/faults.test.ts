@@ -206,20 +206,28 @@ test('a repeated cursor comes with the right page; a repeated page with its old 
 
 test('an empty page has a cursor behind which every entry is', async () => {
   const sandbox = await open();
-  sandbox.faults.next('qstash', { kind: 'empty_page' });
-  const empty = await askQstash(sandbox, { count: 3 });
-  expect(empty.body.events).toEqual([]);
-  const next = await askQstash(sandbox, { count: 3, cursor: empty.body.cursor ?? '' });
-  expect(ids(next.body.events)).toBe('msg_1,msg_2,msg_3');
+  const at = await cursors(sandbox);
+  sandbox.faults.next('qstash', { kind: 'empty_page' }, { kind: 'empty_page' });
+  for (const [cursor, behind] of [
+    [null, 'msg_1,msg_2,msg_3'],
+    [at.qstash, 'msg_3,msg_4,msg_5'],
+  ]) {
+    const empty = await askQstash(sandbox, { count: 3, ...(cursor && { cursor }) });
+    expect(empty.body.events).toEqual([]);
+    expect(empty.body.cursor).not.toBe(cursor);
+    const next = await askQstash(sandbox, { count: 3, cursor: empty.body.cursor ?? '' });
+    expect(ids(next.body.events)).toBe(behind);
+  }
 
   sandbox.faults.next('datadog', { kind: 'empty_page' }, { kind: 'empty_page' });
-  const empty1 = await askV1(sandbox, V1);
+  const empty1 = await askV1(sandbox, { ...V1, startAt: at.v1 });
   expect(empty1.body.logs).toEqual([]);
-  const empty2 = await askV2(sandbox, V2);
+  const empty2 = await askV2(sandbox, { ...V2, page: { limit: 2, cursor: at.v2 } });
   expect(empty2.body.data).toEqual([]);
-  expect(texts((await askV1(sandbox, { ...V1, startAt: empty1.body.nextLogId })).body.logs)).toBe('1,2');
+  expect(texts((await askV1(sandbox, { ...V1, startAt: empty1.body.nextLogId })).body.logs)).toBe('3,4');
   const page = { limit: 2, cursor: empty2.body.meta?.page?.after };
-  expect(data((await askV2(sandbox, { ...V2, page })).body.data)).toBe('1,2');
+  expect(page.cursor).not.toBe(at.v2);
+  expect(data((await askV2(sandbox, { ...V2, page })).body.data)).toBe('3,4');
 });
 
 test('a cursor that is ignored brings the first page; one that is lost brings a 400', async () => {
@@ -324,6 +332,16 @@ test('a fault that cannot happen yet waits for its chance while later ones pass'
   expect([middle.body.cursor, happened(sandbox, 'repeat_cursor')]).toEqual([first.body.cursor, 1]);
 });
 
+test('a fault comes after as many requests and as often as the script says', async () => {
+  const sandbox = await open();
+  sandbox.faults.add({ api: 'qstash', after: 2, times: 3, fault: { kind: 'unavailable' } });
+  await askV1(sandbox, V1);
+  const statuses: number[] = [];
+  for (let n = 0; n < 7; n++) statuses.push((await askQstash(sandbox)).status);
+  expect(statuses).toEqual([200, 200, 503, 503, 503, 200, 200]);
+  expect(happened(sandbox, 'unavailable')).toBe(3);
+});
+
 test('a script for every n-th request, and its end', async () => {
   const sandbox = await open();
   sandbox.faults.every(3, { kind: 'no_date' }, 'qstash');
@@ -331,6 +349,7 @@ test('a script for every n-th request, and its end', async () => {
   for (let n = 0; n < 7; n++) {
     if (n === 6) sandbox.faults.clear();
     await askV1(sandbox, V1);
+    await askV2(sandbox, V2);
     dated.push((await askQstash(sandbox)).headers.has('date'));
   }
   expect(dated).toEqual([true, true, false, true, true, false, true]);

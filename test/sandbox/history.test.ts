@@ -31,7 +31,7 @@ function wholeCycles(sandbox: Sandbox): QstashStored[][] {
 }
 
 const WAYS =
-  /^CREATED( ACTIVE ERROR RETRY)*( ACTIVE DELIVERED( ACTIVE DELIVERED)?| ACTIVE ERROR FAILED| CANCEL_REQUESTED CANCELED| CANCEL_REQUESTED ACTIVE (DELIVERED.*|ERROR (RETRY.*|FAILED)))$/;
+  /^CREATED( ACTIVE ERROR RETRY)*( ACTIVE DELIVERED( ACTIVE DELIVERED)?| ACTIVE ERROR FAILED( DELIVERED)?| CANCEL_REQUESTED CANCELED| CANCEL_REQUESTED ACTIVE (DELIVERED.*|ERROR (RETRY.*|FAILED)))$/;
 
 test('every message runs through one of the recorded life cycles, and each of them occurs', async () => {
   const sandbox = await open();
@@ -47,6 +47,7 @@ test('every message runs through one of the recorded life cycles, and each of th
     'CREATED ACTIVE ERROR RETRY CANCEL_REQUESTED CANCELED',
     'CREATED ACTIVE ERROR RETRY CANCEL_REQUESTED ACTIVE DELIVERED',
     'CREATED ACTIVE DELIVERED ACTIVE DELIVERED',
+    'CREATED ACTIVE ERROR FAILED DELIVERED',
   ]) {
     expect(seen, way).toContain(way);
   }
@@ -56,7 +57,7 @@ test('the recorded timing, key order and presence of fields hold', async () => {
   const sandbox = await open();
   sandbox.qstash.history({ ...SPAN, messages: 2000 });
   const order =
-    'time messageId state error nextDeliveryTime url topicName endpointName scheduleId queueName header body responseStatus responseBody responseHeaders timeout method callback failureCallback maxRetries callerIp host path duration labels flowControlKey parallelism rate period'.split(
+    'time messageId state error nextDeliveryTime url topicName endpointName scheduleId queueName header body responseStatus responseBody responseHeaders timeout method callback callbackHeaders failureCallback failureCallbackHeaders maxRetries retryDelayExpression callerIp host path duration labels flowControlKey parallelism rate period'.split(
       ' ',
     );
   const retryDelays: number[] = [];
@@ -123,10 +124,109 @@ test('groups, queues, schedules, callbacks, labels and secrets in headers all oc
   expect(new Set([...ids].map((id) => id.length))).toEqual(new Set([57, 67]));
   const queue = truth({ filter: { queueName: 'emails', state: 'ACTIVE' } });
   expect(queue.length).toBeGreaterThan(0);
-  const bodies = truth({ filter: { state: 'CREATED' } }).map(({ fields }) =>
-    Buffer.from(`${fields.body}`, 'base64').toString(),
+});
+
+test('a URL group makes one message for each endpoint, a schedule runs on the minute', async () => {
+  const sandbox = await open();
+  sandbox.qstash.history({ ...SPAN, messages: 2000 });
+  const created = sandbox.qstash.truth({ filter: { topicName: 'order-events', state: 'CREATED' } });
+  const publications = Map.groupBy(
+    created,
+    ({ timeMs, fields }) => `${timeMs} ${fields.body} ${JSON.stringify(fields.header)}`,
   );
-  expect(bodies.some((body) => body.includes('"sourceMessageId":"msg_'))).toBe(true);
+  expect(publications.size).toBeGreaterThan(20);
+  for (const messages of publications.values()) {
+    expect(new Set(messages.map(({ fields }) => fields.endpointName))).toEqual(
+      new Set(['warehouse', 'analytics']),
+    );
+    expect(new Set(messages.map(({ fields }) => fields.messageId)).size).toBe(2);
+  }
+  const runs = sandbox.qstash.truth({ filter: { scheduleId: 'scd_7Pd2kL4mW8hourly', state: 'CREATED' } });
+  expect(runs.length).toBeGreaterThan(10);
+  expect(runs.filter(({ timeMs }) => timeMs % 60_000 <= 40).length).toBe(runs.length);
+  expect(new Set(runs.map(({ fields }) => fields.messageId)).size).toBe(runs.length);
+});
+
+test('the messages of a queue are delivered one after another', async () => {
+  const sandbox = await open();
+  sandbox.qstash.history({ from: NOON - 600_000, to: NOON, messages: 4000 });
+  const queued = sandbox.qstash.truth({ filter: { queueName: 'emails' } });
+  let busy: string | null = null;
+  let waited = 0;
+  for (const { fields, timeMs } of queued.toSorted((a, b) => a.timeMs - b.timeMs)) {
+    const { messageId, state } = fields;
+    if (state === 'CREATED') waited += busy === null ? 0 : 1;
+    if (state === 'ACTIVE' && busy !== messageId) {
+      expect(busy, `${timeMs}`).toBeNull();
+      busy = `${messageId}`;
+    }
+    if (['DELIVERED', 'FAILED', 'CANCELED'].includes(`${state}`) && busy === messageId) busy = null;
+  }
+  expect(waited).toBeGreaterThan(5);
+});
+
+test('a callback is a message of its own that names its source in its body alone', async () => {
+  const sandbox = await open();
+  sandbox.qstash.history({ ...SPAN, messages: 1500 });
+  const callbacks = sandbox.qstash.truth({
+    filter: { url: 'https://shop.example.com/api/callback', state: 'CREATED' },
+  });
+  expect(callbacks.length).toBeGreaterThan(20);
+  const messages = byMessage(sandbox.qstash.truth());
+  for (const { fields, timeMs } of callbacks) {
+    const body = JSON.parse(Buffer.from(`${fields.body}`, 'base64').toString()) as {
+      sourceMessageId: string;
+    };
+    const source = messages.get(body.sourceMessageId) ?? [];
+    expect(source[0]?.fields.callback).toBe(fields.url);
+    const delivered = source.find((entry) => entry.fields.state === 'DELIVERED');
+    expect(delivered !== undefined && delivered.timeMs < timeMs).toBe(true);
+  }
+});
+
+test('each switch of the history is honoured', async () => {
+  const write = async (qstash: SandboxOptions['qstash']): Promise<string> => {
+    const sandbox = await open(qstash === undefined ? {} : { qstash });
+    sandbox.qstash.history({ ...SPAN, messages: 1500 });
+    return sandbox.qstash
+      .truth()
+      .map(({ text }) => text)
+      .join('\n');
+  };
+  const usual = await write({});
+  for (const part of [
+    '"responseHeaders":',
+    '"retryDelayExpression":',
+    '"labels":',
+    '"body":"REDACTED:',
+    '"CANCELED"',
+  ]) {
+    expect(usual.includes(part), part).toBe(true);
+  }
+  const other = await write({
+    spelling: 'other',
+    labels: 'label',
+    redacted: 'base64',
+    cancelled: 'CANCELLED',
+  });
+  for (const part of [
+    '"responseHeader":',
+    '"retryDelayExpr":',
+    '"label":',
+    `"body":"${btoa('REDACTED:')}`,
+    '"CANCELLED"',
+  ]) {
+    expect(other.includes(part), part).toBe(true);
+  }
+  for (const part of [
+    '"responseHeaders":',
+    '"retryDelayExpression":',
+    '"labels":',
+    '"body":"REDACTED:',
+    '"CANCELED"',
+  ]) {
+    expect(other.includes(part), part).toBe(false);
+  }
 });
 
 test('Datadog logs have tags, attributes, 64-bit trace ids and severities, and late ones occur', async () => {
@@ -172,14 +272,21 @@ test('some Datadog logs tell of a QStash attempt, by attribute and by text', asy
   }
 });
 
-test('history lies in its span, and a walk through the API brings exactly the truth', async () => {
+test('history lies in its span', async () => {
+  const sandbox = await open();
+  const span = { from: NOON - 4000, to: NOON };
+  sandbox.qstash.history({ ...span, messages: 300 });
+  sandbox.datadog.history({ ...span, logs: 300 });
+  const entries = [...sandbox.qstash.truth(), ...sandbox.datadog.truth()];
+  expect(entries.length).toBeGreaterThan(800);
+  for (const { timeMs } of entries) expect(timeMs >= span.from && timeMs < span.to).toBe(true);
+});
+
+test('a walk through the API brings exactly the truth', async () => {
   const sandbox = await open({ qstash: { quota: null }, datadog: { quota: null } });
   const span = { from: NOON - 7_200_000, to: NOON - 3_600_000 };
   sandbox.qstash.history({ ...span, messages: 300 });
   sandbox.datadog.history({ ...span, logs: 1500 });
-  for (const { timeMs } of [...sandbox.qstash.truth(), ...sandbox.datadog.truth()]) {
-    expect(timeMs >= span.from && timeMs < span.to).toBe(true);
-  }
   const { entries } = await walkQstash(sandbox, { fromDate: span.from, toDate: span.to - 1 });
   const there = sandbox.qstash.truth({ visibleAt: NOON }).map(({ fields }) => fields);
   expect(entries.toReversed()).toEqual(there);

@@ -52,6 +52,14 @@ test('takes fromDate and toDate as inclusive to the ms', async () => {
   expect(both.body.events.map(({ messageId }) => messageId)).toEqual(['msg_5', 'msg_6']);
 });
 
+test('the truth takes from as inclusive and to as exclusive', async () => {
+  const { sandbox } = await open();
+  fill(sandbox, 10);
+  const from = NOON - 60_000 - 5000;
+  const ids = sandbox.qstash.truth({ from, to: from + 2000 }).map(({ fields }) => fields.messageId);
+  expect(ids).toEqual(['msg_5', 'msg_4']);
+});
+
 test('shows an entry only when it has become visible, and drops it when it has expired', async () => {
   const { sandbox, clock } = await open({ qstash: { retentionMs: 3_600_000 } });
   sandbox.qstash.add([

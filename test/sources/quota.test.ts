@@ -324,16 +324,16 @@ describe('who waits', () => {
   });
 });
 
-test('two requests of one credential keep the spacing between their starts', async () => {
+test('requests of one credential keep the spacing between their starts', async () => {
   const gate = createGate('toy', { ...OPEN, spacingMs: 80 }, { clock: systemClock });
-  const starts: number[] = [];
+  const beganAt = performance.now();
+  // A busy machine may start one late, and the next sooner after it, but never sooner after the first.
   for (let i = 0; i < 4; i++) {
     await gate.run(turn(), async (answered) => {
-      starts.push(performance.now());
+      expect(performance.now() - beganAt).toBeGreaterThan(i * 80 - 5);
       answered(ok());
     });
   }
-  for (let i = 1; i < 4; i++) expect((starts[i] ?? 0) - (starts[i - 1] ?? 0)).toBeGreaterThan(70);
 });
 
 test('of two streams with one credential the stricter settings hold', async () => {

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmod,
@@ -19,7 +19,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { promisify } from 'node:util';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { packagedNative } from '../../src/store/binaries.ts';
 import { withClient } from '../postgres.ts';
 
@@ -27,8 +28,20 @@ const root = process.getuid?.() === 0;
 /** The user nobody: who we are not, if we are root. */
 const NOBODY = 65_534;
 
+let seed: string;
 let home: string;
 let commands: Command[];
+
+beforeAll(async () => {
+  commands = [];
+  seed = await mkdtemp(join(tmpdir(), 'logkeep-embedded-'));
+  await chmod(seed, 0o755);
+  await (await open({ dir: join(seed, '.logkeep') })).leave();
+});
+
+afterAll(async () => {
+  await rm(seed, { recursive: true, force: true });
+});
 
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'logkeep-embedded-'));
@@ -45,6 +58,14 @@ afterEach(async () => {
   }
   await rm(home, { recursive: true, force: true });
 });
+
+/** A folder in which a command was before; a first start costs a second. */
+async function usedFolder(): Promise<string> {
+  const dir = join(home, '.logkeep');
+  // Unlike Node's cp it keeps the owner.
+  await promisify(execFile)('cp', ['-a', join(seed, '.logkeep'), dir]);
+  return dir;
+}
 
 interface Options {
   readonly dir: string;
@@ -132,7 +153,7 @@ test('the second start finds data and port of the first, and each last user stop
 });
 
 test('nobody gets in without the password', async () => {
-  const { url } = await open({ dir: join(home, '.logkeep') });
+  const { url } = await open({ dir: await usedFolder() });
   const wrong = new URL(url);
   wrong.password = 'guess';
   await expect(query(wrong.href, 'select')).rejects.toMatchObject({ code: '28P01' });
@@ -151,7 +172,7 @@ test('commands that make the first start at once share one server, which lives u
 });
 
 test('a command that comes while the last one stops the server gets a server', async () => {
-  const dir = join(home, '.logkeep');
+  const dir = await usedFolder();
   // A command takes some 0.3 s to arrive: the last one leaves before, then, and after that.
   for (const headStartMs of [0, 70, 140, 210, 280, 350]) {
     const first = await open({ dir });
@@ -164,7 +185,7 @@ test('a command that comes while the last one stops the server gets a server', a
 });
 
 test('after a SIGKILL of the starter the next command joins its server, and as the last one stops it', async () => {
-  const dir = join(home, '.logkeep');
+  const dir = await usedFolder();
   const starter = await open({ dir });
   const pid = await postmasterPid(dir);
   await starter.kill();
@@ -175,7 +196,7 @@ test('after a SIGKILL of the starter the next command joins its server, and as t
 });
 
 test('after a SIGKILL of starter and server the next command recovers what was committed', async () => {
-  const dir = join(home, '.logkeep');
+  const dir = await usedFolder();
   const starter = await open({ dir });
   await query(starter.url, 'create table kept as select 7 as n');
   const pid = await postmasterPid(dir);
@@ -187,7 +208,7 @@ test('after a SIGKILL of starter and server the next command recovers what was c
 });
 
 test('a command whose server is killed brings it back under the same url', async () => {
-  const dir = join(home, '.logkeep');
+  const dir = await usedFolder();
   const user = await open({ dir });
   const pid = await postmasterPid(dir);
   process.kill(pid, 'SIGKILL');
@@ -200,7 +221,7 @@ test('a command whose server is killed brings it back under the same url', async
 });
 
 test('a pid file that names a living process of another kind is stale', async () => {
-  const dir = join(home, '.logkeep');
+  const dir = await usedFolder();
   const first = await open({ dir });
   const pidFile = join(dir, 'cluster', 'data', 'postmaster.pid');
   const lines = (await readFile(pidFile, 'utf8')).split('\n');
@@ -220,7 +241,7 @@ test('a pid file that names a living process of another kind is stale', async ()
 });
 
 test('a port that somebody else took is left to them', async () => {
-  const dir = join(home, '.logkeep');
+  const dir = await usedFolder();
   const first = await open({ dir });
   await first.leave();
   const squatter = createServer((socket) => socket.destroy());
@@ -302,15 +323,13 @@ test('a folder that cannot be written is named, with what to do', async () => {
 });
 
 test('data of another major version is refused and left alone', async () => {
-  const dir = join(home, '.logkeep');
-  await (await open({ dir })).leave();
+  const dir = await usedFolder();
   await writeFile(join(dir, 'cluster', 'data', 'PG_VERSION'), '17\n');
   await expect(open({ dir })).rejects.toThrow(/was made by PostgreSQL 17, this logkeep brings 18/);
 });
 
 test('a server that cannot start says why', async () => {
-  const dir = join(home, '.logkeep');
-  await (await open({ dir })).leave();
+  const dir = await usedFolder();
   await writeFile(join(dir, 'cluster', 'data', 'postgresql.conf'), 'shared_buffers = lots\n');
   await expect(open({ dir })).rejects.toThrow(/does not start[\s\S]*shared_buffers/);
 });

@@ -55,8 +55,10 @@ function writeLog(dice: Dice, atMs: Ms, attempt: QstashStored | null): DatadogLo
   if (dice.chance(0.3)) tags.push('canary', 'env:prod');
   const messageId = attempt === null ? null : `${attempt.fields.messageId}`;
   const text = dice.pick(TEXTS[status] as readonly string[]);
-  const message =
-    messageId === null
+  // Binary ends up in log lines now and then; on the wire a NUL is an escape.
+  const message = dice.chance(0.002)
+    ? `unexpected byte \0 in header: ${text}`
+    : messageId === null
       ? text
       : dice.chance(0.5)
         ? `qstash message ${messageId}: ${text}`

@@ -42,6 +42,8 @@ export interface DatadogStored extends StoredEntry {
   readonly tier: string;
   /** The log's JSON text as v2 sends it, to the byte. */
   readonly textV2: string;
+  /** Raw ids that it had before storage was compacted. */
+  readonly formerIds: readonly string[];
 }
 
 /** All logs of the Datadog stand-in. */
@@ -63,11 +65,12 @@ class Log implements DatadogStored {
   readonly status: string;
   readonly index: string;
   readonly tier: string;
+  readonly formerIds: string[] = [];
   id: string;
   text: string;
   #textV2: string | undefined;
 
-  constructor(parts: Omit<DatadogStored, 'textV2'>, textV2: string | undefined) {
+  constructor(parts: Omit<DatadogStored, 'textV2' | 'formerIds'>, textV2: string | undefined) {
     this.timeMs = parts.timeMs;
     this.visibleAtMs = parts.visibleAtMs;
     this.inner = parts.inner;
@@ -88,6 +91,8 @@ class Log implements DatadogStored {
 
   /** Gives the log another raw id, in both texts. */
   rename(id: string): void {
+    if (id === this.id) return;
+    this.formerIds.push(this.id);
     const v2 = this.#textV2;
     this.text = replaceId(this.text, id);
     this.#textV2 = v2 === undefined ? undefined : replaceId(v2, id);
@@ -170,7 +175,8 @@ export function createDatadogLedger(behaviour: DatadogBehaviour, seed: number): 
       ids.clear();
       for (const log of shelf.all()) {
         const parts = decodeLogId(log.id);
-        if (parts !== null && parts.layout >= 2) log.rename(encodeLogId({ ...parts, fragment, row: row++ }));
+        // Layouts 0 and 1 have no place for a fragment: their ids come out the same.
+        if (parts !== null) log.rename(encodeLogId({ ...parts, fragment, row: row++ }));
         ids.set(log.id, log);
       }
     },

@@ -36,6 +36,10 @@ export interface QstashBehaviour {
   readonly labels: 'labels' | 'label' | 'both';
   /** What history writes for a cancelled message: `CANCELED` was recorded (default), `CANCELLED` is documented. */
   readonly cancelled: 'CANCELED' | 'CANCELLED';
+  /** Whether history spells `responseHeaders`, `retryDelayExpression` as documented (default) or as seen elsewhere. */
+  readonly spelling: 'documented' | 'other';
+  /** Whether history's redacted bodies stand as they are (default) or in base64 like the others. */
+  readonly redacted: 'plain' | 'base64';
 }
 
 /** As recorded from the live service, as far as that is known. */
@@ -58,4 +62,6 @@ export const QSTASH_DEFAULTS: QstashBehaviour = {
   cursorMaxAgeMs: null,
   labels: 'labels',
   cancelled: 'CANCELED',
+  spelling: 'documented',
+  redacted: 'plain',
 };

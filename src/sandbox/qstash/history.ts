@@ -2,7 +2,7 @@ import type { Ms } from '../../model.ts';
 import type { Dice } from '../dice.ts';
 import type { QstashBehaviour } from './behaviour.ts';
 import type { QstashEntryInput } from './ledger.ts';
-import { createMessage, type Message } from './message.ts';
+import { createCallback, createMessages, type Message } from './message.ts';
 
 type Outcome = {
   readonly kind: 'delivered' | 'exhausted' | 'refused' | 'cancelled' | 'cancelled_late';
@@ -25,12 +25,16 @@ const ORDER = [
   'responseStatus',
   'responseBody',
   'responseHeaders',
+  'responseHeader',
   'timeout',
   'method',
   'callback',
+  'callbackHeaders',
   'failureCallback',
+  'failureCallbackHeaders',
   'maxRetries',
   'retryDelayExpression',
+  'retryDelayExpr',
   'callerIp',
   'host',
   'path',
@@ -43,7 +47,10 @@ const ORDER = [
   'period',
 ];
 
-/** The life cycles of `messages` messages, as the live service writes them; entries at `to` or later are left out. */
+/**
+ * The life cycles of `messages` messages, and of the callbacks that they cause, as the live service writes them;
+ * entries at `to` or later are left out.
+ */
 export function writeQstashHistory(
   dice: Dice,
   span: { readonly from: Ms; readonly to: Ms; readonly messages: number },
@@ -51,29 +58,37 @@ export function writeQstashHistory(
 ): readonly QstashEntryInput[] {
   const inputs: QstashEntryInput[] = [];
   const queueFree = new Map<string, Ms>();
-  for (const createdMs of creationTimes(dice, span)) {
+  const messages = publish(dice, span, behaviour);
+  for (const message of messages) {
     let writtenMs = 0;
-    for (const entry of live(dice, createMessage(dice, createdMs, behaviour), queueFree, behaviour)) {
+    for (const entry of live(dice, message, queueFree, behaviour)) {
       const time = entry.time as Ms;
       // Entries of different messages are written out of order; those of one message are not.
       writtenMs = Math.max(writtenMs, time + dice.int(0, behaviour.disorderMs));
       if (time >= span.from && time < span.to) inputs.push({ entry: inOrder(entry), writtenMs });
+      const callback = createCallback(dice, message, entry, behaviour);
+      // Appended while the loop runs: a callback's own life cycle comes after all that were published.
+      if (callback !== null) messages.push(callback);
     }
   }
   return inputs.sort((a, b) => timeOf(a) - timeOf(b));
 }
 
-/** Ascending. Some messages are published together: a batch, a URL group, a schedule at the full minute. */
-function creationTimes(
+/** Messages in order of their creation, so that a queue meets them in that order. */
+function publish(
   dice: Dice,
   span: { readonly from: Ms; readonly to: Ms; readonly messages: number },
-): readonly Ms[] {
-  const times: Ms[] = [];
-  for (let n = 0; n < span.messages; n++) {
-    const together = n > 0 && dice.chance(0.15);
-    times.push(together ? (times[n - 1] as Ms) : dice.int(span.from, span.to - 1));
+  behaviour: QstashBehaviour,
+): Message[] {
+  const messages: Message[] = [];
+  let lastMs = span.from;
+  while (messages.length < span.messages) {
+    // Some messages are published together, as a batch.
+    if (messages.length === 0 || !dice.chance(0.15)) lastMs = dice.int(span.from, span.to - 1);
+    messages.push(...createMessages(dice, lastMs, span.from, behaviour));
   }
-  return times.sort((a, b) => a - b);
+  messages.length = span.messages;
+  return messages.sort((a, b) => a.createdMs - b.createdMs);
 }
 
 function* live(
@@ -103,6 +118,9 @@ function* live(
     const lastError = attempt === outcome.errors;
     if (lastError && (outcome.kind === 'exhausted' || outcome.kind === 'refused')) {
       yield entry(time, 'FAILED');
+      // Rarely an attempt that was given up is heard of after all.
+      const late = { responseStatus: 200, duration: dice.int(8, 2500) };
+      if (dice.chance(0.1)) yield entry(time + dice.int(1, 5000), 'DELIVERED', late);
       if (queue !== undefined) queueFree.set(queue, time);
       return;
     }

@@ -3,6 +3,11 @@ import type { Ms } from '../../model.ts';
 import type { Dice } from '../dice.ts';
 import type { QstashBehaviour } from './behaviour.ts';
 
+interface Target {
+  readonly host: string;
+  readonly path: string;
+}
+
 /** A message of the history: what all its entries share. */
 export interface Message {
   readonly createdMs: Ms;
@@ -43,51 +48,104 @@ const FAILURES = [
   { status: 404, text: 'no such route', type: 'text/plain' },
 ] as const;
 
-/** A message created at `createdMs`: plain, to a URL group, a queue, from a schedule, or a callback of another. */
-export function createMessage(dice: Dice, createdMs: Ms, behaviour: QstashBehaviour): Message {
+const CALLBACK = { host: 'shop.example.com', path: '/api/callback' } as const;
+const FAILURE_CALLBACK = { host: 'shop.example.com', path: '/api/failed' } as const;
+
+/**
+ * What one publication at `createdMs` makes: a message, or one for each endpoint of a URL group. A schedule's
+ * run moves back to the full minute, if that is not before `earliestMs`.
+ */
+export function createMessages(
+  dice: Dice,
+  createdMs: Ms,
+  earliestMs: Ms,
+  behaviour: QstashBehaviour,
+): readonly Message[] {
   const roll = dice.next();
-  const endpoint = roll < 0.08 ? dice.pick(GROUP.endpoints) : null;
-  const target = endpoint ?? dice.pick(DESTINATIONS);
   const special: Record<string, unknown> = {};
-  if (endpoint !== null) {
-    special.topicName = GROUP.name;
-    special.endpointName = endpoint.name;
-  } else if (roll < 0.16) special.queueName = dice.pick(QUEUES);
-  else if (roll < 0.24) special.scheduleId = dice.pick(SCHEDULES);
-  else if (roll < 0.28) special.callback = 'https://shop.example.com/api/callback';
-  else if (roll < 0.3) special.failureCallback = 'https://shop.example.com/api/failed';
+  let atMs = createdMs;
+  if (roll < 0.08) special.queueName = dice.pick(QUEUES);
+  else if (roll < 0.16) {
+    special.scheduleId = dice.pick(SCHEDULES);
+    const minuteMs = createdMs - (createdMs % 60_000) + dice.int(0, 40);
+    atMs = minuteMs >= earliestMs && minuteMs < createdMs ? minuteMs : createdMs;
+  } else if (roll < 0.2) {
+    special.callback = urlOf(CALLBACK);
+    special.callbackHeaders = { 'X-Tenant': [`${dice.int(1, 99)}`] };
+  } else if (roll < 0.22) {
+    special.failureCallback = urlOf(FAILURE_CALLBACK);
+    special.failureCallbackHeaders = { 'X-Alert': ['on-call'] };
+  }
   if (dice.chance(0.15)) label(special, dice, behaviour);
   if (dice.chance(0.03))
     Object.assign(special, { flowControlKey: 'tenant-42', parallelism: 5, rate: 20, period: 60 });
   if (dice.chance(0.05)) special.timeout = 30_000;
+  if (dice.chance(0.05)) special[spelling(behaviour, 'retryDelayExpression')] = 'pow(2, retried) * 6000';
   // A queue waits for the message that is being retried: more retries would keep it from ever catching up.
   const maxRetries = dice.pick(special.queueName === undefined ? [0, 3, 3, 3, 3, 5] : [0, 1]);
-  const event = 'event' in target ? target.event : 'order.confirmed';
-  const callback = roll >= 0.3 && roll < 0.33;
+  const destination = dice.pick(DESTINATIONS);
+  const content = { header: headerOf(dice), body: bodyOf(dice, destination.event, atMs, behaviour) };
+  const targets = roll >= 0.22 && roll < 0.26 ? GROUP.endpoints : [destination];
+  return targets.map((target) => {
+    const group = 'name' in target ? { topicName: GROUP.name, endpointName: target.name } : {};
+    return createMessage(dice, atMs, maxRetries, target, { ...special, ...group, ...content }, behaviour);
+  });
+}
+
+/** The message that tells `source`'s callback URL of `entry`, if the entry ends the message and there is one. */
+export function createCallback(
+  dice: Dice,
+  source: Message,
+  entry: Readonly<Record<string, unknown>>,
+  behaviour: QstashBehaviour,
+): Message | null {
+  const delivered = entry.state === 'DELIVERED' && source.shared.callback !== undefined;
+  const failed = entry.state === 'FAILED' && source.shared.failureCallback !== undefined;
+  if (!delivered && !failed) return null;
+  const told = {
+    status: delivered ? entry.responseStatus : 500,
+    body: Buffer.from(delivered ? 'ok' : 'failed').toString('base64'),
+    retried: 0,
+    maxRetries: source.maxRetries,
+    sourceMessageId: source.shared.messageId,
+    sourceBody: source.shared.body,
+    url: source.shared.url,
+  };
+  const content = { header: headerOf(dice), body: Buffer.from(JSON.stringify(told)).toString('base64') };
+  const target = delivered ? CALLBACK : FAILURE_CALLBACK;
+  return createMessage(dice, (entry.time as Ms) + dice.int(1, 40), 3, target, content, behaviour);
+}
+
+function createMessage(
+  dice: Dice,
+  createdMs: Ms,
+  maxRetries: number,
+  target: Target,
+  fields: Readonly<Record<string, unknown>>,
+  behaviour: QstashBehaviour,
+): Message {
+  const { host, path } = target;
   return {
     createdMs,
     maxRetries,
     shared: {
       messageId: messageId(dice),
-      url: `https://${target.host}${target.path}`,
-      ...special,
-      header: headerOf(dice),
-      body: callback ? callbackBody(dice) : bodyOf(dice, event, createdMs),
+      url: urlOf(target),
+      ...fields,
       method: 'POST',
       maxRetries,
       callerIp: `203.0.113.${dice.int(1, 254)}`,
-      host: target.host,
-      path: target.path,
+      host,
+      path,
     },
     failure: (chance) => {
-      if (chance.chance(0.1))
-        return { error: `Post "https://${target.host}${target.path}": context deadline exceeded` };
+      if (chance.chance(0.1)) return { error: `Post "${urlOf(target)}": context deadline exceeded` };
       const { status, text, type } = chance.pick(FAILURES);
       return {
         error: text,
         responseStatus: status,
         responseBody: Buffer.from(text).toString('base64'),
-        responseHeaders: {
+        [spelling(behaviour, 'responseHeaders')]: {
           'Content-Type': [type],
           Date: [new Date(createdMs).toUTCString()],
           Server: ['nginx'],
@@ -95,6 +153,15 @@ export function createMessage(dice: Dice, createdMs: Ms, behaviour: QstashBehavi
       };
     },
   };
+}
+
+function urlOf({ host, path }: Target): string {
+  return `https://${host}${path}`;
+}
+
+function spelling(behaviour: QstashBehaviour, name: 'retryDelayExpression' | 'responseHeaders'): string {
+  if (behaviour.spelling === 'documented') return name;
+  return name === 'responseHeaders' ? 'responseHeader' : 'retryDelayExpr';
 }
 
 function messageId(dice: Dice): string {
@@ -121,11 +188,14 @@ function headerOf(dice: Dice): Record<string, string[]> {
   return header;
 }
 
-function bodyOf(dice: Dice, event: string, createdMs: Ms): string | undefined {
+function bodyOf(dice: Dice, event: string, createdMs: Ms, behaviour: QstashBehaviour): string | undefined {
   const roll = dice.next();
   if (roll < 0.02) return undefined;
   if (roll < 0.04) return dice.bytes(dice.int(50, 400)).toString('base64');
-  if (roll < 0.05) return `REDACTED:${createHash('sha256').update(dice.bytes(16)).digest('hex')}`;
+  if (roll < 0.05) {
+    const redacted = `REDACTED:${createHash('sha256').update(dice.bytes(16)).digest('hex')}`;
+    return behaviour.redacted === 'plain' ? redacted : Buffer.from(redacted).toString('base64');
+  }
   const lines = Array.from({ length: dice.int(1, 8) }, (_, n) => ({
     sku: `SKU-${dice.int(1000, 9999)}`,
     quantity: dice.int(1, 9),
@@ -139,14 +209,4 @@ function bodyOf(dice: Dice, event: string, createdMs: Ms): string | undefined {
     lines,
   };
   return Buffer.from(JSON.stringify(order)).toString('base64');
-}
-
-function callbackBody(dice: Dice): string {
-  const body = {
-    status: 200,
-    body: Buffer.from('ok').toString('base64'),
-    sourceMessageId: messageId(dice),
-    retried: 0,
-  };
-  return Buffer.from(JSON.stringify(body)).toString('base64');
 }

@@ -62,9 +62,11 @@ export function createNormaliser({
     const now = nowMs();
     for (const entry of entries) {
       const parsed = isObject(entry.value) ? entry.value : NO_FIELDS;
-      const found = isObject(parsed[container]) ? parsed[container] : NO_FIELDS;
+      const inner = parsed[container];
+      const found = isObject(inner) ? inner : NO_FIELDS;
       const texts = entry.text === null || found === NO_FIELDS ? null : fieldTexts(entry.text);
-      const reading = texts === null ? null : readFields(texts.get(container)?.at(-1) ?? '');
+      const reading =
+        texts === null ? null : readFields(fieldTexts(texts.get(container)?.at(-1) ?? ''), found);
       const log = reading?.value ?? found;
       const odd = reading?.odd ?? null;
       const { timestamp } = log;
@@ -98,7 +100,7 @@ export function createNormaliser({
           place(draft, field, name, log[name], oddity, plain, redactor);
         }
       }
-      keepBeside(draft, entry, transport, redactor, unknowns.meet);
+      keepBeside(draft, parsed, texts, plain, transport, redactor, unknowns.meet);
       const rawId = plain ? id : escapeInto(draft, id);
       const decoded = decodeId(id);
       const known = decoded !== null && decoded.eventMs === timeMs;
@@ -135,14 +137,16 @@ function sourceOf(tags: readonly string[] | null): string | null {
 /** Keeps what an entry says beside the id and the log itself; mostly nothing. */
 function keepBeside(
   draft: Draft,
-  entry: RawEntry,
+  parsed: Readonly<Record<string, unknown>>,
+  texts: ReadonlyMap<string, readonly string[]> | null,
+  plain: boolean,
   transport: Transport,
   redactor: Redactor,
   meet: (what: string) => void,
 ): void {
   const container = CONTAINER[transport];
-  const reading = entry.text === null ? null : readFields(entry.text, container);
-  const outer = reading?.value ?? (entry.value as Readonly<Record<string, unknown>>);
+  const reading = texts === null ? null : readFields(texts, parsed, container);
+  const outer = reading?.value ?? parsed;
   let beside: Draft | null = null;
   for (const name in outer) {
     const oddity = reading?.odd?.get(name);
@@ -151,7 +155,7 @@ function keepBeside(
     if (usual && oddity === undefined) continue;
     if (name !== 'id' && name !== container && name !== 'type') meet(`field:${name}`);
     beside ??= openDraft([]);
-    place(beside, null, name, outer[name], oddity, entry.plain, redactor);
+    place(beside, null, name, outer[name], oddity, plain, redactor);
   }
   const json = beside === null ? null : extraJson(beside);
   if (json !== null) note(draft, BESIDE, json);

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { RawEntry } from '../../json.ts';
+import { fieldTexts } from '../../json-scan.ts';
 import type { Ms } from '../../model.ts';
 import {
   createUnknowns,
@@ -63,7 +64,10 @@ export function createNormaliser({
     const rejects: Normalised['rejects'] = [];
     const now = nowMs();
     for (const entry of entries) {
-      const reading = entry.text === null || !isObject(entry.value) ? null : readFields(entry.text);
+      const reading =
+        entry.text === null || !isObject(entry.value)
+          ? null
+          : readFields(fieldTexts(entry.text), entry.value);
       const value = reading?.value ?? (entry.value as Readonly<Record<string, unknown>>);
       const odd = reading?.odd ?? null;
       const reason = flaw(value, odd, now);

@@ -1,0 +1,46 @@
+import type { Ms } from '../model.ts';
+
+const UNITS: readonly (readonly [name: string, ms: number])[] = [
+  ['d', 86_400_000],
+  ['h', 3_600_000],
+  ['min', 60_000],
+  ['s', 1000],
+];
+
+/** A count with separators: `22,673`. */
+export function countText(count: number | bigint): string {
+  return count.toLocaleString('en-US');
+}
+
+/** `1 entry`, `22,673 entries`. */
+export function amountText(count: number, one: string, many = `${one}s`): string {
+  return `${countText(count)} ${count === 1 ? one : many}`;
+}
+
+/** A length for people, in its two largest units: `2 d 4 h`, `41 s`, `850 ms`; rounded down. */
+export function lengthText(ms: number): string {
+  const size = Math.abs(ms);
+  const sign = ms < 0 ? '-' : '';
+  if (size < 1000) return `${sign}${Math.round(size)} ms`;
+  const first = UNITS.findIndex(([, unit]) => size >= unit);
+  const [name, unit] = UNITS[first] as (typeof UNITS)[number];
+  const whole = Math.floor(size / unit);
+  const next = UNITS[first + 1];
+  const rest = next === undefined ? 0 : Math.floor((size - whole * unit) / next[1]);
+  return `${sign}${whole} ${name}${rest === 0 || next === undefined ? '' : ` ${rest} ${next[0]}`}`;
+}
+
+/** A time in UTC to the second: `2026-11-21 22:34:14Z`. */
+export function timeText(ms: Ms): string {
+  return new Date(ms)
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/\.\d+Z$/, 'Z');
+}
+
+/** Bytes for people: `812 B`, `3.4 MB`. */
+export function bytesText(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`;
+  const step = Math.min(4, Math.floor(Math.log10(bytes) / 3));
+  return `${(bytes / 1000 ** step).toFixed(1)} ${['B', 'kB', 'MB', 'GB', 'TB'][step]}`;
+}

@@ -1,0 +1,131 @@
+import { openDatabase, openStreams } from '../app.ts';
+import type { Config } from '../config.ts';
+import { resolveMoment } from '../durations.ts';
+import { openLog } from '../log.ts';
+import { createRedactor } from '../redact.ts';
+import { createHttp } from '../sources/http.ts';
+import type { StreamSettings } from '../sources/source.ts';
+import { readStatus, type StreamStatus } from '../store/status.ts';
+import { lengthText, timeText } from './amounts.ts';
+import { checkDatabase } from './check-database.ts';
+import { checkStream, overlaps } from './check-stream.ts';
+import type { CliContext, ExitCode, Run } from './command.ts';
+import { readConfig, refuseUnknownStreams } from './open.ts';
+import { nearExpiry } from './status-view.ts';
+import { printable, tableText } from './table.ts';
+
+/** One thing looked at. `remedy` null: all is well. */
+export interface Finding {
+  /** `database`, or a stream's name. */
+  readonly subject: string;
+  readonly found: string;
+  readonly remedy: string | null;
+}
+
+/** `logkeep check`: every trouble with its remedy; one trouble does not end the search for others. */
+export const run: Run<'check'> = async (options, context): Promise<ExitCode> => {
+  const config = readConfig(options, context);
+  refuseUnknownStreams(
+    options.stream,
+    config.streams.map(({ id }) => id),
+  );
+  const chosen = config.streams.filter(
+    ({ id }) => options.stream.length === 0 || options.stream.includes(id),
+  );
+  const findings: Finding[] = [];
+  if (config.streams.length === 0) {
+    findings.push({
+      subject: 'settings',
+      found: 'no stream is set, so there is nothing to read',
+      remedy: 'set QSTASH_TOKEN, or DD_API_KEY and DD_APP_KEY, or declare streams in logkeep.yaml',
+    });
+  }
+  findings.push(...(await throughDatabase(config, chosen, context)));
+  findings.push(...(await throughApis(config, chosen, context)));
+  const troubles = findings.filter(({ remedy }) => remedy !== null).length;
+  if (options.json) {
+    context.stdout.write(`${JSON.stringify({ ok: troubles === 0, findings }, null, 2)}\n`);
+  } else {
+    context.stdout.write(
+      tableText(
+        ['', 'what', 'found'],
+        findings.map(({ subject, found, remedy }) => [remedy === null ? 'ok' : 'TROUBLE', subject, found]),
+      ),
+    );
+    for (const { subject, remedy } of findings) {
+      if (remedy !== null) context.stderr.write(`${subject}: to do: ${printable(remedy)}\n`);
+    }
+  }
+  return troubles === 0 ? 0 : 1;
+};
+
+async function throughDatabase(
+  config: Config,
+  chosen: readonly StreamSettings[],
+  { clock }: CliContext,
+): Promise<readonly Finding[]> {
+  const { ready, findings } = await checkDatabase(config, openLog(config.logLevel));
+  if (!ready) return findings;
+  const database = await openDatabase(config, openLog(config.logLevel), { migrate: false });
+  try {
+    const known = new Map((await readStatus(database.store.db)).map((status) => [status.stream, status]));
+    return [
+      ...findings,
+      ...chosen.map((settings) => retentionFinding(settings, known.get(settings.id) ?? null, clock.now())),
+    ];
+  } finally {
+    await database.close();
+  }
+}
+
+function retentionFinding(settings: StreamSettings, status: StreamStatus | null, nowMs: number): Finding {
+  const { id, since, retentionMs } = settings;
+  if (status === null) {
+    const from = Math.max(resolveMoment(since, nowMs), nowMs - retentionMs);
+    return {
+      subject: id,
+      found: `not read yet; the first sync begins at ${timeText(from)}`,
+      remedy: null,
+    };
+  }
+  const { missingFromMs, expiresInMs } = status;
+  const missing = `what is not read begins at ${timeText(missingFromMs)}`;
+  if (!nearExpiry(status)) {
+    return { subject: id, found: `${missing} and expires in ${lengthText(expiresInMs)}`, remedy: null };
+  }
+  return {
+    subject: id,
+    found:
+      expiresInMs <= 0
+        ? `${missing} and is expiring now`
+        : `${missing} and expires in only ${lengthText(expiresInMs)}`,
+    remedy: `run \`logkeep sync --stream ${id}\` now, and more often; if your plan or index keeps entries longer than ${lengthText(retentionMs)}, set retention to that`,
+  };
+}
+
+async function throughApis(
+  config: Config,
+  chosen: readonly StreamSettings[],
+  { clock, signal }: CliContext,
+): Promise<readonly Finding[]> {
+  const http = createHttp({ clock });
+  try {
+    // Entries are not kept here, so any key will do.
+    const redactor = createRedactor(new Uint8Array(32), config.redact);
+    const options = { clock, log: openLog(config.logLevel), redactor, http };
+    const opened = openStreams(chosen.map(impatient), options).map(({ stream }) => stream);
+    const findings = await Promise.all(opened.map((stream) => checkStream(stream, clock, signal)));
+    return [...findings.flat(), ...overlaps(opened)];
+  } finally {
+    await http.close();
+  }
+}
+
+/** A check is answered soon or not at all. */
+function impatient(settings: StreamSettings): StreamSettings {
+  return {
+    ...settings,
+    timeoutMs: Math.min(settings.timeoutMs, 15_000),
+    retryMs: Math.min(settings.retryMs, 2_000),
+  };
+}

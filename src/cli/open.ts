@@ -1,0 +1,43 @@
+import { type App, openApp } from '../app.ts';
+import { type Config, loadConfig } from '../config.ts';
+import { LogkeepError } from '../errors.ts';
+import { openLog } from '../log.ts';
+import { nearest } from '../nearest.ts';
+import { SOURCES } from '../sources/list.ts';
+import type { CliContext, ExitCode, GlobalOptions } from './command.ts';
+
+/** The settings for a command that also works where no stream is set. */
+export function readConfig(options: GlobalOptions, { env, cwd }: CliContext): Config {
+  const { config: file, logLevel } = options;
+  return loadConfig({ env, cwd, file, logLevel, sources: SOURCES, streams: 'optional' });
+}
+
+/** Runs `work` with the configured streams open on a database that must be migrated already; closes it all after. */
+export async function withReadyApp(
+  options: GlobalOptions,
+  context: CliContext,
+  work: (app: App) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  const config = readConfig(options, context);
+  const log = openLog(config.logLevel);
+  const app = await openApp(config, config.streams, context.clock, log, { migrate: false });
+  try {
+    return await work(app);
+  } finally {
+    await app.close();
+  }
+}
+
+/** Throws LogkeepError `config` for a name in `asked` (of `--stream`) that is not in `known`. */
+export function refuseUnknownStreams(asked: readonly string[], known: readonly string[]): void {
+  for (const name of asked) {
+    if (known.includes(name)) continue;
+    const meant = nearest(name, known);
+    throw new LogkeepError(
+      'config',
+      `--stream: "${name}": expected one of ${known.join(', ') || 'none: no stream is set, and the database knows none'}${
+        meant === null ? '' : `; did you mean ${meant}?`
+      }`,
+    );
+  }
+}

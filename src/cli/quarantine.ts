@@ -1,0 +1,190 @@
+import { type App, openStreams } from '../app.ts';
+import { isFailure, LogkeepError } from '../errors.ts';
+import { keepHidden } from '../redact.ts';
+import { createHttp } from '../sources/http.ts';
+import type { Row, Stream } from '../sources/source.ts';
+import { asDatabaseError } from '../store/database.ts';
+import {
+  beginReturn,
+  listWaiting,
+  readWaiting,
+  type Waiting,
+  type WaitingQuery,
+} from '../store/quarantine.ts';
+import { amountText, countText, timeText } from './amounts.ts';
+import type { Run } from './command.ts';
+import { withReadyApp } from './open.ts';
+import { printable, tableText } from './table.ts';
+
+const BATCH = 500;
+const MOST = 1_000_000;
+/** Twins stay: their rows are there already, and the other twin is what quarantine keeps. */
+const STAYS = 'identity_clash';
+
+/** `logkeep quarantine list`: what waits and why, newest first. */
+export const list: Run<'quarantine list'> = (options, context) =>
+  withReadyApp(options, context, async (app) => {
+    const { stream: streams, reason, limit } = options;
+    const found = await waiting(app, { ids: [], streams, reason }, limit + 1);
+    const shown = found.slice(0, limit);
+    if (options.json) context.stdout.write(`${JSON.stringify({ entries: shown.map(asJson) }, null, 2)}\n`);
+    else if (shown.length === 0) context.stdout.write('nothing waits in quarantine\n');
+    else {
+      const head = ['id', 'stream', 'reason', 'time of entry', 'first seen', 'characters'];
+      const rows = shown.map(({ id, stream, reason, timeMs, firstSeenMs, chars }) => {
+        const time = timeMs === null ? null : timeText(timeMs);
+        return [id, stream, reason, time, timeText(firstSeenMs), chars];
+      });
+      context.stdout.write(tableText(head, rows, [0]));
+      context.stderr.write(
+        '`logkeep quarantine show ID` shows the entry; `retry` tries again to make rows\n',
+      );
+    }
+    if (found.length > limit)
+      context.stderr.write(`only the newest ${countText(limit)}: --limit shows more\n`);
+    return 0;
+  });
+
+/** `logkeep quarantine show`: one entry with its raw text, in which no control character reaches the terminal. */
+export const show: Run<'quarantine show'> = (options, context) =>
+  withReadyApp(options, context, async (app) => {
+    const [entry] = await waiting(app, { ids: [options.id], streams: [], reason: null }, 1);
+    const raw = (await guarded('read the quarantine', () => readWaiting(app.store.db, [options.id]))).get(
+      options.id,
+    );
+    if (entry === undefined || raw === undefined) throw notThere([options.id]);
+    if (options.json) {
+      context.stdout.write(`${JSON.stringify({ ...asJson(entry), raw }, null, 2)}\n`);
+      return 0;
+    }
+    const { id, stream, reason, timeMs, firstSeenMs } = entry;
+    const time = timeMs === null ? 'unknown' : timeText(timeMs);
+    context.stdout.write(
+      `${id}: ${stream}: ${reason}; time of entry ${time}, first seen ${timeText(firstSeenMs)}\n${printable(raw)}\n`,
+    );
+    return 0;
+  });
+
+/** What came of the entries of one stream. */
+interface Retried {
+  readonly stream: string;
+  readonly rows: number;
+  readonly fresh: number;
+  readonly staying: number;
+}
+
+/** `logkeep quarantine retry`: what this version can make rows of leaves quarantine; the rest stays. */
+export const retry: Run<'quarantine retry'> = (options, context) =>
+  withReadyApp(options, context, async (app) => {
+    const found = await waiting(app, { ids: options.ids, streams: options.stream, reason: null }, MOST);
+    const missing = options.ids.filter((id) => !found.some((entry) => entry.id === id));
+    if (missing.length > 0) throw notThere(missing);
+    const http = createHttp({ clock: app.clock });
+    try {
+      const settings = app.streams.map((open) => open.settings);
+      const redactor = keepHidden(app.redactor);
+      const streams = openStreams(settings, { clock: app.clock, log: app.log, redactor, http });
+      const results: Retried[] = [];
+      for (const name of [...new Set(found.map(({ stream }) => stream))].sort()) {
+        const ids = found
+          .filter(({ stream, reason }) => stream === name && reason !== STAYS)
+          .map(({ id }) => id);
+        const clashes = found.filter(({ stream, reason }) => stream === name && reason === STAYS).length;
+        const stream = streams.find((open) => open.stream.id === name)?.stream;
+        const none = { rows: 0, fresh: 0, staying: ids.length };
+        const result = stream === undefined ? none : await bringBack(app, stream, ids, context.signal);
+        results.push({ stream: name, ...result, staying: result.staying + clashes });
+        if (options.json) continue;
+        const { rows, fresh, staying } = result;
+        context.stdout.write(
+          `${name}: ${amountText(rows, 'entry', 'entries')} became rows (${countText(fresh)} new, ${countText(rows - fresh)} known), ${countText(staying + clashes)} stay\n`,
+        );
+        if (stream === undefined)
+          context.stderr.write(
+            `${name}: not configured now: expected its settings, to know how to read its entries\n`,
+          );
+        if (clashes > 0)
+          context.stderr.write(
+            `${name}: ${amountText(clashes, 'twin stays', 'twins stay')}: an entry with the same identity and other content is a row already\n`,
+          );
+      }
+      if (options.json) {
+        const streams = results.map(({ stream, rows, fresh, staying }) => ({
+          stream,
+          rows,
+          new: fresh,
+          known: rows - fresh,
+          staying,
+        }));
+        context.stdout.write(`${JSON.stringify({ streams }, null, 2)}\n`);
+      } else if (results.length === 0) context.stdout.write('nothing waits in quarantine\n');
+      return 0;
+    } finally {
+      await http.close();
+    }
+  });
+
+async function bringBack(
+  app: App,
+  stream: Stream,
+  ids: readonly string[],
+  signal: AbortSignal,
+): Promise<Omit<Retried, 'stream'>> {
+  if (ids.length === 0) return { rows: 0, fresh: 0, staying: 0 };
+  const run = await guarded('begin a retry', () =>
+    beginReturn(app.store, app.partitions, stream, app.holder),
+  );
+  let rows = 0;
+  let fresh = 0;
+  try {
+    for (let at = 0; at < ids.length && !signal.aborted; at += BATCH) {
+      const texts = await readWaiting(app.store.db, ids.slice(at, at + BATCH));
+      const ready = new Map<string, Row>();
+      for (const [id, text] of texts) {
+        const outcome = stream.normalise(text);
+        if ('parts' in outcome) ready.set(id, outcome);
+      }
+      if (ready.size === 0) continue;
+      fresh += await run.load([...ready.values()], [...ready.keys()]);
+      rows += ready.size;
+    }
+    await run.end('done', null);
+  } catch (error) {
+    const failure = asDatabaseError(`${stream.id}: bring entries back from quarantine`, error);
+    await run.end('failed', failure.message).catch(() => undefined);
+    throw failure;
+  }
+  return { rows, fresh, staying: ids.length - rows };
+}
+
+function waiting(app: App, query: WaitingQuery, limit: number): Promise<readonly Waiting[]> {
+  return guarded('read the quarantine', () => listWaiting(app.store.db, query, limit));
+}
+
+async function guarded<T>(doing: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isFailure(error)) throw error;
+    throw asDatabaseError(doing, error);
+  }
+}
+
+function notThere(ids: readonly string[]): LogkeepError {
+  return new LogkeepError(
+    'config',
+    `quarantine has no ${ids.join(', ')}: expected a number from \`logkeep quarantine list\``,
+  );
+}
+
+function asJson({
+  id,
+  stream,
+  reason,
+  timeMs,
+  firstSeenMs,
+  chars,
+}: Waiting): Readonly<Record<string, unknown>> {
+  const time = timeMs === null ? null : new Date(timeMs).toISOString();
+  return { id, stream, reason, time, first_seen_at: new Date(firstSeenMs).toISOString(), characters: chars };
+}

@@ -1,0 +1,35 @@
+import { startSandbox } from '../sandbox/sandbox.ts';
+import { amountText, lengthText } from './amounts.ts';
+import type { Run } from './command.ts';
+import { exportLines } from './shell.ts';
+
+/** New messages, and as many logs, in a second. */
+const LIVE_PER_SECOND = 1;
+/** About so many entries has a message's life on average. */
+const ENTRIES_PER_MESSAGE = 3.8;
+
+/** `logkeep sandbox`: both stand-ins until a signal; the environment that points logkeep at them on stdout. */
+export const run: Run<'sandbox'> = async (
+  { port, seed, historyMs, entries, json },
+  { stdout, stderr, clock, signal },
+) => {
+  const sandbox = await startSandbox({ seed, clock, port });
+  try {
+    const to = clock.now();
+    const span = { from: to - historyMs, to };
+    sandbox.qstash.history({ ...span, messages: Math.round(entries / ENTRIES_PER_MESSAGE) });
+    sandbox.datadog.history({ ...span, logs: entries });
+    sandbox.live(LIVE_PER_SECOND);
+    stdout.write(
+      json ? `${JSON.stringify({ url: sandbox.url, env: sandbox.env })}\n` : exportLines(sandbox.env),
+    );
+    stderr.write(
+      `stand-ins of both APIs at ${sandbox.url}: about ${amountText(entries, 'entry', 'entries')} each over ${lengthText(historyMs)}, ` +
+        'and new ones each second; in another terminal, set the variables above and run `logkeep sync`; Ctrl-C stops\n',
+    );
+    if (!signal.aborted) await new Promise((done) => signal.addEventListener('abort', done, { once: true }));
+    return 0;
+  } finally {
+    await sandbox.close();
+  }
+};

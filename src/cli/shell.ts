@@ -1,0 +1,11 @@
+/** `value` as one word of a POSIX shell. */
+export function shellQuoted(value: string): string {
+  return `'${value.replaceAll("'", `'\\''`)}'`;
+}
+
+/** An `export NAME='value'` line for each variable. */
+export function exportLines(variables: Readonly<Record<string, string>>): string {
+  return Object.entries(variables)
+    .map(([name, value]) => `export ${name}=${shellQuoted(value)}\n`)
+    .join('');
+}

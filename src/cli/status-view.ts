@@ -1,0 +1,154 @@
+import type { Ms } from '../model.ts';
+import type { RunStatus, StreamStatus } from '../store/status.ts';
+import { amountText, lengthText, timeText } from './amounts.ts';
+import { printable, tableText } from './table.ts';
+
+/** A stream to show. `changed`: its settings ask for other entries than those that its progress is about. */
+export interface Listed {
+  readonly stream: string;
+  /** Null: the database knows nothing of it yet. */
+  readonly status: StreamStatus | null;
+  readonly setting: 'in force' | 'changed' | 'not configured';
+}
+
+/** What is not read with so little of the retention left is in danger. */
+const NEAR_SHARE = 0.2;
+const MOST_UNKNOWN = 10;
+
+/** Whether something asked for expires soon, or has begun to, unless it is read. */
+export function nearExpiry(status: StreamStatus): boolean {
+  return status.expiresInMs < status.retentionMs * NEAR_SHARE;
+}
+
+/** A table with one row a stream, then a line for each thing worth knowing; ends with a newline unless empty. */
+export function statusText(listed: readonly Listed[], nowMs: Ms): string {
+  if (listed.length === 0) return '';
+  const rows = listed.map(({ stream, status }) =>
+    status === null
+      ? [stream, 'never read', null, null, null, null, null, null]
+      : [
+          stream,
+          status.coveredToMs === null ? 'nothing yet' : timeText(status.coveredToMs),
+          status.lagMs === null ? null : lengthText(status.lagMs),
+          gapsCell(status),
+          status.rows,
+          status.lastRun === null ? null : runCell(status.lastRun, nowMs),
+          quotaCell(status, nowMs),
+          status.expiresInMs <= 0 ? 'now' : lengthText(status.expiresInMs),
+        ],
+  );
+  const head = ['stream', 'covered until', 'lag', 'gaps', 'rows', 'last run', 'quota left', 'read within'];
+  const notes = listed.flatMap((one) => notesOf(one, nowMs).map((note) => `${one.stream}: ${note}\n`));
+  return tableText(head, rows, [2, 4]) + (notes.length === 0 ? '' : `\n${notes.join('')}`);
+}
+
+function gapsCell({ gaps }: StreamStatus): string {
+  return (
+    gaps.map(({ kind, count, lengthMs }) => `${count} ${kind} (${lengthText(lengthMs)})`).join(', ') || 'none'
+  );
+}
+
+function runCell(run: RunStatus, nowMs: Ms): string {
+  if (run.outcome === 'running') return `running for ${lengthText(nowMs - run.startedMs)}`;
+  return `${run.outcome} ${lengthText(Math.max(0, nowMs - (run.finishedMs ?? run.startedMs)))} ago`;
+}
+
+function quotaCell({ quota: { limit, remaining, resetMs } }: StreamStatus, nowMs: Ms): string | null {
+  if (remaining === null && limit === null) return null;
+  if (resetMs === null) return limit === null ? `${remaining}` : `${remaining} of ${limit}`;
+  if (resetMs <= nowMs) return limit === null ? 'renewed' : `${limit} (renewed)`;
+  return `${remaining ?? '?'} of ${limit ?? '?'}, renewed in ${lengthText(resetMs - nowMs)}`;
+}
+
+function notesOf({ status, setting }: Listed, nowMs: Ms): readonly string[] {
+  const notes: string[] = [];
+  if (setting === 'not configured')
+    notes.push('not configured now; what is shown is what the database holds');
+  if (setting === 'changed')
+    notes.push(
+      'its settings ask for other entries since the last run: the next sync reads them from the start',
+    );
+  if (status === null) return [...notes, 'not read yet: run `logkeep sync`'];
+  const { lastRun, windows, gaps, quarantined, unknown } = status;
+  if (lastRun?.outcome === 'running') notes.push(`${printable(lastRun.holder)} reads it now`);
+  if (lastRun?.outcome === 'crashed')
+    notes.push('the last run ended without a word; the next sync goes on from its last batch');
+  if (lastRun?.error != null && lastRun.outcome === 'failed')
+    notes.push(`the last run failed: ${printable(lastRun.error)}`);
+  for (const { fromMs, toMs, pages, holder } of windows) {
+    const hands = holder === null ? 'waits for the next run' : `held by ${printable(holder)}`;
+    notes.push(
+      `window in hand ${timeText(fromMs)} to ${timeText(toMs)}, ${amountText(pages, 'page')} stored, ${hands}`,
+    );
+  }
+  if (gaps.length > 0) notes.push('`logkeep gaps` lists what is missing, and what to do');
+  if (setting === 'in force' && nearExpiry(status)) {
+    notes.push(
+      status.expiresInMs <= 0
+        ? `entries from ${timeText(status.missingFromMs)} on expire unread: run \`logkeep sync\` now`
+        : `entries from ${timeText(status.missingFromMs)} on expire in ${lengthText(status.expiresInMs)}: run \`logkeep sync\` before`,
+    );
+  }
+  if (quarantined > 0)
+    notes.push(
+      `${amountText(quarantined, 'entry waits', 'entries wait')} in quarantine: \`logkeep quarantine list\` says why`,
+    );
+  for (const { name, firstSeenMs } of unknown.slice(0, MOST_UNKNOWN))
+    notes.push(
+      `${printable(name)} is new to this version, first seen ${lengthText(Math.max(0, nowMs - firstSeenMs))} ago; kept in extra`,
+    );
+  if (unknown.length > MOST_UNKNOWN)
+    notes.push(`${unknown.length - MOST_UNKNOWN} more names are new: see \`logkeep status --json\``);
+  return notes;
+}
+
+/** The same for machines: times as ISO text, lengths in ms. */
+export function statusJson(listed: readonly Listed[]): unknown {
+  const streams = listed.map(({ stream, status, setting }) => ({
+    stream,
+    source: status?.source ?? null,
+    configured: setting !== 'not configured',
+    settings_changed: setting === 'changed',
+    ...(status === null ? { read: false } : { read: true, ...progressJson(status) }),
+  }));
+  return { streams };
+}
+
+function progressJson(status: StreamStatus): Readonly<Record<string, unknown>> {
+  const { lastRun: run, quota } = status;
+  return {
+    asked_from: iso(status.askedFromMs),
+    covered_to: iso(status.coveredToMs),
+    lag_ms: status.lagMs,
+    gaps: status.gaps.map(({ kind, count, lengthMs }) => ({ kind, count, length_ms: lengthMs })),
+    rows: status.rows,
+    quarantined: status.quarantined,
+    last_run: run && {
+      job: run.job,
+      outcome: run.outcome,
+      started_at: iso(run.startedMs),
+      finished_at: iso(run.finishedMs),
+      holder: run.holder,
+      requests: run.requests,
+      fetched: run.fetched,
+      new: run.fresh,
+      error: run.error,
+    },
+    windows: status.windows.map(({ fromMs, toMs, pages, holder }) => ({
+      from: iso(fromMs),
+      to: iso(toMs),
+      pages,
+      holder,
+    })),
+    quota: { limit: quota.limit, remaining: quota.remaining, reset_at: iso(quota.resetMs) },
+    missing_from: iso(status.missingFromMs),
+    expires_in_ms: status.expiresInMs,
+    retention_ms: status.retentionMs,
+    api_skew_ms: status.skewMs,
+    unknown: status.unknown.map(({ name, firstSeenMs }) => ({ name, first_seen_at: iso(firstSeenMs) })),
+  };
+}
+
+function iso(ms: Ms | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
+}

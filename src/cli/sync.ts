@@ -1,0 +1,56 @@
+import { openApp, syncStreams } from '../app.ts';
+import { chooseStreams, loadConfig } from '../config.ts';
+import { formatDuration } from '../durations.ts';
+import { LogkeepError } from '../errors.ts';
+import { openLog } from '../log.ts';
+import { SOURCES } from '../sources/list.ts';
+import type { Run } from './command.ts';
+import { createProgress } from './progress.ts';
+import { reportSync } from './sync-report.ts';
+
+/** `logkeep sync`: every stream from what is not covered yet up to now. */
+export const run: Run<'sync'> = async (options, context) => {
+  const config = loadConfig({
+    env: context.env,
+    cwd: context.cwd,
+    file: options.config,
+    logLevel: options.logLevel,
+    sources: SOURCES,
+  });
+  const chosen = chooseStreams(config.streams, options.stream);
+  const app = await openApp(config, chosen, context.clock, openLog(config.logLevel));
+  const stop = new AbortController();
+  const timer =
+    options.forMs === null
+      ? undefined
+      : setTimeout(
+          () =>
+            stop.abort(
+              new LogkeepError('aborted', `stopped after ${formatDuration(options.forMs as number)}`),
+            ),
+          options.forMs,
+        );
+  const view = createProgress(context, options.json);
+  const shares = new Map<string, number | null>();
+  let allowance = options.maxRequests ?? Number.POSITIVE_INFINITY;
+  try {
+    const results = await syncStreams(app, {
+      since: options.since,
+      untilMs: options.until,
+      again: options.again,
+      signal: AbortSignal.any([context.signal, stop.signal]),
+      mayRequest: () => allowance-- > 0,
+      watch: (stream, event) => {
+        view.update(stream, event);
+        if (event.kind === 'stored') shares.set(stream.id, event.share);
+      },
+    });
+    view.close();
+    await reportSync(app, results, { context, json: options.json, shares });
+    return results.some(({ outcome }) => outcome === 'failed') || context.signal.aborted ? 1 : 0;
+  } finally {
+    clearTimeout(timer);
+    view.close();
+    await app.close();
+  }
+};

@@ -1,0 +1,93 @@
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { withClient } from '../postgres.ts';
+import { createDesk, type Desk } from './child.ts';
+
+let desk: Desk;
+beforeEach(() => {
+  desk = createDesk();
+});
+afterEach(() => desk.clear());
+
+describe('demo', () => {
+  it('in under a minute syncs, shows status and answers, touches nothing real, and does so again after a SIGKILL', async () => {
+    // What is real must be left alone: a settings file that does not even parse, and a database that is not there.
+    writeFileSync(join(desk.cwd, 'logkeep.yaml'), ': not yaml');
+    const real = { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/real', QSTASH_TOKEN: 'real-token' };
+    const killed = desk.start('demo --log-level info', real);
+    await killed.says(/started the embedded Postgres/);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    killed.signal('SIGKILL');
+    await killed.finished;
+    const begunMs = performance.now();
+    const { code, out, err } = await desk.run('demo', real);
+    expect(err).not.toContain('logkeep:');
+    expect(code).toBe(0);
+    expect(performance.now() - begunMs).toBeLessThan(60_000);
+    const counts = [...out.matchAll(/^(\S+)\.main: caught up: ([\d,]+) new entries, 0 known/gm)];
+    expect(counts.map(([, name]) => name)).toEqual(['qstash', 'datadog']);
+    for (const [, , count = '0'] of counts) expect(Number(count.replace(',', ''))).toBeGreaterThan(15_000);
+    expect(out).not.toContain('waited for quota');
+    expect(out).toMatch(/^DELIVERED +\d+ +\d/m);
+    expect(out).toMatch(/^https:\/\/\S+ +\d+ +\d+ +\d/m);
+    expect(out).toMatch(/^msg_\w+\.\.\. +\d+ /m);
+    expect(out).toContain('npx logkeep demo --keep');
+    expect(serversIn(desk.cwd)).toEqual([]);
+  }, 180_000);
+
+  it('with --keep leaves database and stand-ins up until a signal, and refuses a second demo in its place', async () => {
+    const kept = desk.start('demo --keep');
+    const said = await kept.says(/npx logkeep sync\n/);
+    const url = /psql '([^']+)'/.exec(said)?.[1] ?? '';
+    const { rows } = await withClient(url, (client) =>
+      client.query('select count(*)::int as n from logkeep.log_entry'),
+    );
+    expect(rows[0].n).toBeGreaterThan(30_000);
+    const env = Object.fromEntries(
+      [...said.matchAll(/export (\w+)='([^']*)'/g)].map(([, name, value]) => [name, value]),
+    );
+    const more = await desk.run('sync', env);
+    expect([more.code, more.out]).toEqual([0, expect.stringContaining('qstash.main: caught up')]);
+    const second = await desk.run('demo');
+    expect(second).toMatchObject({ code: 2, err: expect.stringContaining('another demo runs here') });
+    kept.signal('SIGINT');
+    expect((await kept.finished).code).toBe(0);
+    expect(serversIn(desk.cwd)).toEqual([]);
+  }, 180_000);
+});
+
+describe('sandbox', () => {
+  it('prints an environment that a shell takes, serves both APIs with new entries until a signal, then exits 0', async () => {
+    const sandbox = desk.start('sandbox --entries 200 --history 1h');
+    const said = await sandbox.says(/DD_APP_KEY='.*'\n/);
+    const script = said
+      .split('\n')
+      .filter((line) => line.startsWith('export '))
+      .join('\n');
+    const printed = execFileSync('sh', ['-c', `${script}\nprintf '%s %s' "$QSTASH_URL" "$QSTASH_TOKEN"`], {
+      encoding: 'utf8',
+    });
+    const [url = '', token = ''] = printed.split(' ');
+    const newest = async () => {
+      const answer = await fetch(`${url}/v2/logs?count=1`, { headers: { authorization: `Bearer ${token}` } });
+      const { events } = (await answer.json()) as { events: readonly { time: number }[] };
+      return events[0]?.time ?? 0;
+    };
+    const before = await newest();
+    expect(before).toBeGreaterThan(Date.now() - 3_600_000);
+    const deadline = Date.now() + 30_000;
+    while ((await newest()) === before && Date.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(await newest()).toBeGreaterThan(before);
+    sandbox.signal('SIGTERM');
+    expect((await sandbox.finished).code).toBe(0);
+  });
+});
+
+/** Command lines of Postgres servers whose data lies in `folder`. */
+function serversIn(folder: string): readonly string[] {
+  const lines = execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' }).split('\n');
+  return lines.filter((line) => line.includes(folder) && line.includes('postgres'));
+}

@@ -1,0 +1,161 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Sandbox, startSandbox } from '../../src/sandbox/sandbox.ts';
+import { createDatabase, createMigratedDatabase, type TestDatabase } from '../postgres.ts';
+import { createDesk, type Desk, rowsOf, writeSmallHistory } from './child.ts';
+
+const HOUR = 3_600_000;
+let sandbox: Sandbox;
+let database: TestDatabase;
+let desk: Desk;
+
+beforeEach(async () => {
+  [sandbox, database] = await Promise.all([startSandbox(), createMigratedDatabase()]);
+  desk = createDesk({ ...sandbox.env, DATABASE_URL: database.url });
+});
+afterEach(async () => {
+  desk.clear();
+  await sandbox.close();
+  await database.drop();
+});
+
+describe('status', () => {
+  it('says how far each stream is, what is stored, how the last run went and what quota is left', async () => {
+    const shown = writeSmallHistory(sandbox, 40, 200);
+    await desk.run('sync');
+    const { code, out } = await desk.run('status --json');
+    expect(code).toBe(0);
+    const [qstash, datadog] = JSON.parse(out).streams;
+    expect(qstash).toMatchObject({
+      stream: 'qstash.main',
+      configured: true,
+      settings_changed: false,
+      gaps: [],
+      rows: shown.qstash,
+      quarantined: 0,
+      last_run: { job: 'sync', outcome: 'done', error: null },
+      windows: [],
+      quota: { limit: 100 },
+    });
+    expect(qstash.lag_ms).toBeGreaterThanOrEqual(30_000);
+    expect(qstash.lag_ms).toBeLessThan(60_000);
+    expect(Date.parse(qstash.covered_to)).toBeGreaterThan(Date.now() - 60_000);
+    expect(qstash.expires_in_ms).toBeGreaterThan(71 * HOUR);
+    expect(datadog).toMatchObject({ rows: shown.datadog, quota: { limit: 300, remaining: 299 } });
+    const text = (await desk.run('status')).out;
+    expect(text).toMatch(/^stream +covered until +lag +gaps +rows +last run +quota left +read within$/m);
+    expect(text).toMatch(
+      /^datadog\.main +\S+ \S+Z +2 min( \d+ s)? +none +\d+ +done \d+ m?s ago +299 of 300, renewed in/m,
+    );
+  });
+
+  it('tells a run that is alive from one that crashed, and who holds a window', async () => {
+    await insertStream(database, 'qstash.main', { hours: 2 });
+    await rowsOf(
+      database,
+      `with r as (insert into logkeep.run (stream, fingerprint, job, holder, alive_until)
+        values ('qstash.main', 'f', 'sync', 'host:1:abc', now() + interval '20 s'))
+      insert into logkeep.sync_window (stream, fingerprint, from_time, to_time, pages, holder, lease_until)
+      values ('qstash.main', 'f', now() - interval '2 h', now(), 7, 'host:1:abc', now() + interval '9 s')`,
+    );
+    const alive = await desk.run('status');
+    expect(alive.out).toMatch(/qstash\.main: host:1:abc reads it now/);
+    expect(alive.out).toMatch(/window in hand .*, 7 pages stored, held by host:1:abc/);
+    await rowsOf(
+      database,
+      `with w as (update logkeep.sync_window set lease_until = now() - interval '1 s')
+      update logkeep.run set alive_until = now() - interval '1 s'`,
+    );
+    const dead = await desk.run('status');
+    expect(dead.out).toMatch(/the last run ended without a word/);
+    expect(dead.out).toMatch(/7 pages stored, waits for the next run/);
+  });
+
+  it('shows the error of a run that failed, streams not configured, changed settings and unknown names', async () => {
+    await desk.run('sync', { QSTASH_TOKEN: 'wrong' });
+    await insertStream(database, 'qstash.old', { hours: 1 });
+    await rowsOf(
+      database,
+      "insert into logkeep.unknown_name (stream, name) values ('datadog.main', 'field:\u001b[31mred')",
+    );
+    const { out, code } = await desk.run('status', { DD_LOGS_QUERY: 'service:web' });
+    expect(code).toBe(0);
+    expect(out).toMatch(/qstash\.main: the last run failed: .*401/);
+    expect(out).toMatch(/qstash\.old: not configured now/);
+    expect(out).toMatch(/datadog\.main: its settings ask for other entries since the last run/);
+    expect(out).toContain('datadog.main: field:\\u001b[31mred is new to this version');
+    expect(out).not.toContain('\u001b');
+  });
+
+  it('warns when what is not read is about to expire', async () => {
+    await desk.run('sync --stream qstash.main');
+    await rowsOf(
+      database,
+      "update logkeep.stream set asked_from = now() - interval '2 h', retention = '130 min', covered = '{}'",
+    );
+    const { out } = await desk.run('status --stream qstash.main');
+    expect(out).toMatch(/entries from \S+ \S+ on expire in 9 min/);
+  });
+
+  it('refuses a database without tables with what to do, and a stream that nobody knows', async () => {
+    const empty = await createDatabase();
+    try {
+      const { code, err } = await desk.run('status', { DATABASE_URL: empty.url });
+      expect(code).toBe(2);
+      expect(err).toMatch(/lacks the migrations .*: expected the tables of this version; run `logkeep sync`/);
+    } finally {
+      await empty.drop();
+    }
+    const unknown = await desk.run('status --stream qstash.man');
+    expect(unknown.code).toBe(2);
+    expect(unknown.err).toContain('did you mean qstash.main?');
+  });
+});
+
+describe('gaps', () => {
+  it('lists holes, expired and oversize spans with what each means, and exits 1', async () => {
+    await insertStream(database, 'qstash.main', { hours: 10 });
+    await rowsOf(
+      database,
+      `update logkeep.stream set
+        covered = covered - tstzmultirange(tstzrange(asked_from + interval '4 h', asked_from + interval '5 h')),
+        expired = tstzmultirange(tstzrange(asked_from, asked_from + interval '1 h')),
+        oversize = tstzmultirange(tstzrange(asked_from + interval '6 h', asked_from + interval '6 h 1 ms'))`,
+    );
+    await rowsOf(database, 'update logkeep.stream set covered = covered - expired - oversize');
+    const { code, out, err } = await desk.run('gaps');
+    expect(code).toBe(1);
+    expect(out).toMatch(/^qstash\.main +expired .* 1 h$/m);
+    expect(out).toMatch(/^qstash\.main +hole .* 1 h$/m);
+    expect(out).toMatch(/^qstash\.main +oversize .*\.\d{3}Z +1 ms$/m);
+    expect(err).toMatch(/1 hole: not read yet.*To do: run `logkeep sync`/);
+    expect(err).toMatch(/1 expired: .*lost.*To do: nothing brings it back/);
+    const json = await desk.run('gaps --json --since 9h');
+    expect(json.code).toBe(1);
+    expect(JSON.parse(json.out).gaps.map(({ kind }: { kind: string }) => kind)).toEqual(['hole', 'oversize']);
+  });
+
+  it('finds none where only the tail up to now is not read: that is lag', async () => {
+    await insertStream(database, 'qstash.main', { hours: 10 });
+    await rowsOf(
+      database,
+      "update logkeep.stream set covered = covered * tstzmultirange(tstzrange(null, now() - interval '3 h'))",
+    );
+    expect(await desk.run('gaps')).toMatchObject({ code: 0, out: 'no gaps\n' });
+    expect(await desk.run('gaps --json')).toMatchObject({ code: 0, out: '{\n  "gaps": []\n}\n' });
+  });
+});
+
+/** A stream that is covered from `hours` ago until now. */
+async function insertStream(
+  target: TestDatabase,
+  name: string,
+  { hours }: { readonly hours: number },
+): Promise<void> {
+  await rowsOf(
+    target,
+    `insert into logkeep.stream (stream, fingerprint, source, asked_from, covered, retention)
+    values ($1, 'f', 'qstash', date_trunc('second', now()) - make_interval(hours => $2),
+      tstzmultirange(tstzrange(date_trunc('second', now()) - make_interval(hours => $2), now())), interval '3 d')`,
+    [name, hours],
+  );
+}

@@ -1,0 +1,135 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Sandbox, startSandbox } from '../../src/sandbox/sandbox.ts';
+import { createDatabase, type TestDatabase } from '../postgres.ts';
+import { createDesk, type Desk, rowsOf, writeSmallHistory } from './child.ts';
+
+let sandbox: Sandbox;
+let database: TestDatabase;
+let desk: Desk;
+
+beforeEach(async () => {
+  [sandbox, database] = await Promise.all([startSandbox(), createDatabase()]);
+  desk = createDesk({ ...sandbox.env, DATABASE_URL: database.url });
+});
+afterEach(async () => {
+  desk.clear();
+  await sandbox.close();
+  await database.drop();
+});
+
+describe('sync', () => {
+  it('copies both logs into an empty database by one command, and a second one costs a request a stream', async () => {
+    const shown = writeSmallHistory(sandbox, 60, 300);
+    const first = await desk.run('sync');
+    expect(first.code).toBe(0);
+    expect(first.out).toMatch(
+      /^qstash\.main: caught up: [\d,]+ new entries, .* requests?, .*; covered until /m,
+    );
+    expect(first.out).toContain(`\ndatadog.main: caught up: ${shown.datadog} new entries`);
+    const [counts] = await rowsOf(
+      database,
+      'select (select count(*)::int from logkeep.qstash_log) as q, (select count(*)::int from logkeep.datadog_log) as d',
+    );
+    expect(counts).toEqual({ q: shown.qstash, d: shown.datadog });
+    const second = await desk.run('sync --json');
+    expect(second.code).toBe(0);
+    const ends = jsonLines(second.out).filter(({ event }) => event === 'end');
+    expect(ends).toMatchObject([
+      { stream: 'qstash.main', outcome: 'done', new: 0, requests: 1 },
+      { stream: 'datadog.main', outcome: 'done', new: 0, requests: 1 },
+    ]);
+  });
+
+  it('lets the trouble of one stream stop that stream alone, and exits 1', async () => {
+    const shown = writeSmallHistory(sandbox, 20, 100);
+    const { code, out, err } = await desk.run('sync', { QSTASH_TOKEN: 'of-another-region' });
+    expect(code).toBe(1);
+    expect(out).toMatch(/^qstash\.main: failed: 0 new entries/m);
+    expect(out).toContain(`\ndatadog.main: caught up: ${shown.datadog} new entries`);
+    expect(err).toMatch(/logkeep: qstash\.main: .*401.*check the token/);
+    expect(out + err).not.toContain('of-another-region');
+  });
+
+  it('refuses a wrong setting with exit 2 before anything starts', async () => {
+    const { code, out, err } = await desk.run('sync', { DD_SITE: 'nowhere.example' });
+    expect([code, out]).toEqual([2, '']);
+    expect(err).toContain('DD_SITE: "nowhere.example": expected a Datadog site');
+    expect(sandbox.requests()).toEqual([]);
+    expect(await rowsOf(database, "select to_regnamespace('logkeep') as schema")).toEqual([{ schema: null }]);
+  });
+
+  it('ends cleanly after --max-requests, says how far it is, and the next goes on from there', async () => {
+    const shown = writeSmallHistory(sandbox, 400, 0);
+    const { code, out, err } = await desk.run('sync --stream qstash.main --max-requests 3');
+    expect(code).toBe(0);
+    expect(out).toMatch(
+      /^qstash\.main: stopped before the end: 300 new entries, 0 known, 3 requests.*; nothing covered yet/m,
+    );
+    expect(err).toMatch(
+      /qstash\.main: \d+ % of the window in hand is read; run sync again to go on from there/,
+    );
+    const next = await desk.run('sync --stream qstash.main');
+    const left = (shown.qstash - 300).toLocaleString('en-US');
+    expect(next.out).toContain(`qstash.main: caught up: ${left} new entries,`);
+    expect(sandbox.requests().length).toBeLessThanOrEqual(Math.ceil(shown.qstash / 100) * 1.02 + 2);
+  });
+
+  it('ends cleanly after --for, having stored what it read', async () => {
+    writeSmallHistory(sandbox, 400, 0);
+    slowAfter(4, 60_000);
+    const begun = performance.now();
+    const { code, out } = await desk.run('sync --stream qstash.main --for 3s');
+    expect(performance.now() - begun).toBeLessThan(15_000);
+    expect(code).toBe(0);
+    expect(out).toMatch(/stopped before the end: 400 new entries/);
+    expect(await rowsOf(database, 'select count(*)::int as n from logkeep.qstash_log')).toEqual([{ n: 400 }]);
+  });
+
+  it('stopped by a signal keeps what it read and exits 1, as it is not caught up', async () => {
+    writeSmallHistory(sandbox, 400, 0);
+    slowAfter(4, 60_000);
+    const command = desk.start('sync --stream qstash.main --json');
+    await command.says(/"event":"stored"/);
+    command.signal('SIGINT');
+    const { code, out } = await command.finished;
+    expect(code).toBe(1);
+    expect(jsonLines(out).at(-1)).toMatchObject({
+      event: 'end',
+      outcome: 'stopped',
+      new: 400,
+      covered_to: null,
+    });
+    const [window] = await rowsOf(
+      database,
+      'select cursor is not null as resumes, holder from logkeep.sync_window',
+    );
+    expect(window).toEqual({ resumes: true, holder: null });
+  });
+
+  it('names the process that reads a stream already, and waits for it', async () => {
+    const shown = writeSmallHistory(sandbox, 100, 0);
+    slowAfter(1, 6_000);
+    const first = desk.start('sync --stream qstash.main --json');
+    await first.says(/"event":"window"/);
+    const second = desk.start('sync --stream qstash.main');
+    const said = await second.says(/qstash\.main: waiting for \S+:\d+:\w+, which reads it now/);
+    const [row] = await rowsOf(database, 'select holder from logkeep.sync_window');
+    expect(said).toContain(`waiting for ${row?.holder},`);
+    expect([(await first.finished).code, (await second.finished).code]).toEqual([0, 0]);
+    const [counted] = await rowsOf(database, 'select count(*)::int as n from logkeep.qstash_log');
+    expect(counted).toEqual({ n: shown.qstash });
+  });
+});
+
+function jsonLines(text: string): readonly Record<string, unknown>[] {
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+/** The QStash answer after the first `count` takes `ms`. */
+function slowAfter(count: number, ms: number): void {
+  const quick = Array.from({ length: count }, () => ({ kind: 'slow', ms: 0 }) as const);
+  sandbox.faults.next('qstash', ...quick, { kind: 'slow', ms });
+}
