@@ -183,7 +183,7 @@ export async function syncStreams(app: App, ask: SyncAsk): Promise<readonly Sync
 async function syncStream(app: App, { stream, settings }: OpenStream, ask: SyncAsk): Promise<SyncResult> {
   const { store, partitions, clock, log, holder } = app;
   const { retentionMs, settleMs, overlapMs } = settings;
-  const { askedFrom, leadMs } = beginning(ask.since ?? settings.since, retentionMs, clock.now());
+  const { askedFrom, leadMs } = beginning(ask.since, settings, clock.now());
   try {
     const ledger = await openLedger({
       store,
@@ -220,16 +220,19 @@ async function syncStream(app: App, { stream, settings }: OpenStream, ask: SyncA
 }
 
 /**
- * A `since` of so long ago that it reaches the retention's edge means "all there is": what expires while it is
- * being read was never owed, so the asked time begins a little later than the reading. A longer one, or a fixed
+ * A `since` that was not said, or that reaches to the retention's edge, means "all there is": what expires while it
+ * is being read was never owed, so the asked time begins a little later than the reading. A longer one, or a fixed
  * time, is owed to the letter, and what the API no longer shows of it becomes an expired span.
  */
 function beginning(
-  since: StreamSettings['since'],
-  retentionMs: number,
+  said: SyncAsk['since'],
+  settings: StreamSettings,
   nowMs: Ms,
 ): { askedFrom: Ms; leadMs: number } {
-  const atEdge = 'agoMs' in since && since.agoMs <= retentionMs && since.agoMs > retentionMs - EDGE_MS;
-  const leadMs = atEdge ? since.agoMs - (retentionMs - EDGE_MS) : 0;
-  return { askedFrom: resolveMoment(since, nowMs) + leadMs, leadMs };
+  const since = said ?? settings.since;
+  const edgeMs = settings.retentionMs - EDGE_MS;
+  const atEdge = 'agoMs' in since && since.agoMs <= settings.retentionMs && since.agoMs > edgeMs;
+  if (!atEdge) return { askedFrom: resolveMoment(since, nowMs), leadMs: 0 };
+  const reachMs = said === null ? (settings.reachMs ?? 0) : 0;
+  return { askedFrom: nowMs - edgeMs, leadMs: Math.max(since.agoMs, reachMs) - edgeMs };
 }

@@ -37,7 +37,12 @@ async function main(): Promise<void> {
     env: process.env,
     cwd: process.cwd(),
     stdout: process.stdout,
-    stderr: { write: (text: string) => heard && process.stderr.write(text) },
+    stderr: {
+      write: (text: string) => heard && process.stderr.write(text),
+      get columns() {
+        return process.stderr.columns;
+      },
+    },
     signal: stop.signal,
     isTty: process.stderr.isTTY === true,
     clock: systemClock,

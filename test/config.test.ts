@@ -41,7 +41,7 @@ describe('the environment alone', () => {
         id: 'datadog.main',
         settleMs: 120_000,
         pageSize: 1000,
-        retentionMs: 15 * DAY,
+        retentionMs: 3 * DAY,
         own: {
           site: 'datadoghq.eu',
           api_url: 'http://127.0.0.1:4010',
@@ -173,7 +173,10 @@ describe('effective settings', () => {
     expect(from(config, 'streams.datadog.web.settle')).toEqual(['120s', 'default of datadog']);
     expect(from(config, 'streams.datadog.web.timeout')).toEqual(['60s', 'default']);
     expect(from(config, 'streams.datadog.web.query')).toEqual(['service:web*', 'logkeep.yaml']);
-    expect(from(config, 'streams.datadog.web.since')).toEqual(['15d', 'default (the retention)']);
+    expect(from(config, 'streams.datadog.web.since')).toEqual([
+      '3d',
+      'default (the retention, and what is older if the API shows it)',
+    ]);
     expect(from(config, 'streams.datadog.web.api_url')).toBeNull();
     expect(
       from(

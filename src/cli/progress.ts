@@ -6,6 +6,8 @@ import type { CliContext } from './command.ts';
 import { printable } from './table.ts';
 
 const DRAW_MS = 120;
+/** Waits and times to go are told anew so often, though nothing happens. */
+const TICK_MS = 1_000;
 const LINE_MS = 5_000;
 const BAR_WIDTH = 12;
 
@@ -36,6 +38,8 @@ export function createProgress(context: CliContext, json: boolean): ProgressView
   let drawn = 0;
   let drawnMs = 0;
   let closed = false;
+  const ticking = !json && context.isTty ? setInterval(() => lines.size > 0 && draw(), TICK_MS) : undefined;
+  ticking?.unref();
 
   function draw(): void {
     const width = (context.stderr.columns ?? 100) - 1;
@@ -71,6 +75,7 @@ export function createProgress(context: CliContext, json: boolean): ProgressView
     close() {
       if (closed) return;
       closed = true;
+      clearInterval(ticking);
       if (!json && context.isTty && lines.size > 0) draw();
     },
   };
@@ -97,7 +102,6 @@ function apply(line: Line, event: RunEvent, now: number, clockMs: Ms): boolean {
     line.waitsUntilMs = clockMs + event.waitMs;
     return event.waitMs >= LINE_MS;
   }
-  line.waitsUntilMs = null;
   const before = line.heldBy;
   line.heldBy = event.kind === 'held' ? event.by : null;
   if (event.kind === 'held') return before !== event.by;
@@ -119,14 +123,13 @@ function describe(line: Line, clockMs: Ms): string {
   if (heldBy !== null) return `${stream.id}: waiting for ${printable(heldBy)}, which reads it now`;
   if (window === null) return `${stream.id}: starting`;
   const seconds = Math.max(0.001, (performance.now() - line.startedMs) / 1000);
-  const entries = totals?.fetched ?? 0;
   const waitMs = (waitsUntilMs ?? 0) - clockMs;
   const parts = [
     share === null ? null : bar(share),
     waitMs > 0 ? `waits ${lengthText(waitMs)} for quota` : toGo(line),
-    amountText(entries, 'entry', 'entries'),
-    `${countText(Math.round(entries / seconds))}/s`,
-    amountText(meter?.requests ?? 0, 'request'),
+    totals === null ? null : amountText(totals.fetched, 'entry', 'entries'),
+    totals === null ? null : `${countText(Math.round(totals.fetched / seconds))}/s`,
+    meter === null ? null : amountText(meter.requests, 'request'),
     quotaText(stream),
     `${stamp(window.from)} to ${stamp(window.to)}`,
   ];

@@ -20,7 +20,7 @@ const DAY = 24 * 60 * MINUTE;
 /** Settings that every stream has; `defaults` of the file and a source's own defaults go before the ones here. */
 export const shared = z.strictObject({
   since: optional(moment()).describe(
-    'Where the first read begins: so long before now, or a time. By default as far back as the retention.',
+    'Where the first read begins: so long before now, or a time. By default everything that the API still shows; what is owed, and claimed as covered, begins with the retention.',
   ),
   retention: duration(MINUTE, 3660 * DAY)
     .prefault('3d')

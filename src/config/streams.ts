@@ -159,10 +159,21 @@ function resolveStream(
   const renamed = Object.fromEntries(
     Object.entries(SHARED_FIELDS).map(([key, field]) => [field, general[key as keyof typeof general]]),
   ) as Omit<StreamSettings, 'id' | 'source' | 'own' | 'since'>;
-  const stream: StreamSettings = { ...renamed, since, id: id as StreamId, source: source.name, own };
+  const reach = general.since === null && source.reachMs !== undefined ? { reachMs: source.reachMs } : {};
+  const stream: StreamSettings = {
+    ...renamed,
+    ...reach,
+    since,
+    id: id as StreamId,
+    source: source.name,
+    own,
+  };
   const retention = all.get('retention');
   if (!all.has('since') && retention !== undefined) {
-    all.set('since', { ...retention, from: 'default (the retention)' });
+    all.set('since', {
+      ...retention,
+      from: 'default (the retention, and what is older if the API shows it)',
+    });
   }
   const from = given.get('source')?.from ?? `environment ${source.environment.variables[0]?.name ?? ''}`;
   return {

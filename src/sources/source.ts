@@ -176,6 +176,8 @@ export interface StreamSettings {
   /** Where the first read begins: a span back from now, or a fixed time. */
   readonly since: { readonly agoMs: number } | { readonly atMs: Ms };
   readonly retentionMs: number;
+  /** Where `since` was not said: how far back a first read looks, for what the API may hold beyond the retention. */
+  readonly reachMs?: number;
   readonly settleMs: number;
   readonly overlapMs: number;
   /** Entries asked for per request. */
@@ -219,6 +221,8 @@ export interface Source {
       readonly help: string;
     }[];
   };
+  /** The longest that the API keeps entries on any usual plan, in ms; absent: the retention. */
+  readonly reachMs?: number;
   /** Settings that hold secrets: masked wherever settings are shown. */
   readonly secrets: readonly string[];
   readonly tables: SourceTables;

@@ -163,8 +163,8 @@ function closingSql(tables: SourceTables, prepared: Prepared, target: LoadTarget
 }
 
 function recordedSql({ fetched, rejects }: Prepared, runId: string): string {
-  return `recorded as (update logkeep.run set batches = batches + 1, last_new = counted.new, fetched = fetched + ${fetched},
-      new = run.new + counted.new, quarantined = quarantined + ${rejects.length},
+  return `recorded as (update logkeep.run set batches = batches + 1, last_new = counted.new,
+      alive_until = clock_timestamp() + interval '30 s', fetched = fetched + ${fetched}, new = run.new + counted.new, quarantined = quarantined + ${rejects.length},
       known = known + (${fetched} - ${rejects.length} - counted.new)
     from counted where id = ${runId})`;
 }

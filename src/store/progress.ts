@@ -41,7 +41,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
         feed,
       );
       await client.query(
-        `insert into logkeep.stream as s (stream, fingerprint, source, asked_from, retention) values ($1, $2, $3, $4, $5)
+        `insert into logkeep.stream as s (stream, fingerprint, source, asked_from, retention)
+        values ($1, $2, $3, date_trunc('second', $4::timestamptz), $5)
         on conflict (stream, fingerprint) do update set active = true, retention = excluded.retention,
           asked_from = least(s.asked_from, excluded.asked_from)`,
         [...feed, stream.source, isoTime(options.askedFrom), `${options.retentionMs} ms`],

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { unescapeText } from '../escape.ts';
 import type { Ms, StreamId } from '../model.ts';
 import type { Row, SourceTables } from '../sources/source.ts';
@@ -98,7 +98,7 @@ export async function beginReturn(
     async end(outcome, error) {
       await db
         .updateTable('run')
-        .set({ outcome, error, finished_at: new Date() })
+        .set({ outcome, error, finished_at: sql`clock_timestamp()` })
         .where('id', '=', runId)
         .execute();
     },

@@ -32,15 +32,17 @@ export interface Walk {
 export function splitToOutrun(walk: Walk): Spans | null {
   const { window, timedFromMs, reachedMs, elapsedMs, apiNowMs, retentionMs } = walk;
   const read = timedFromMs - reachedMs;
-  const left = reachedMs - window.from;
+  // What is older than the retention is a gift: nothing is owed of it.
+  const owedFrom = Math.max(window.from, apiNowMs - retentionMs);
+  const left = reachedMs - owedFrom;
   if (read <= 0 || left <= 0 || elapsedMs < TIMED_MS) return null;
   const leftMs = (elapsedMs * left) / read;
-  const marginMs = window.from + retentionMs - apiNowMs;
+  const marginMs = owedFrom + retentionMs - apiNowMs;
   if (leftMs <= Math.max(marginMs, WORTH_MS)) return null;
-  const length = window.to - window.from;
+  const length = window.to - owedFrom;
   const count = Math.min(MAX_PIECES, Math.ceil((elapsedMs * length) / read / PIECE_MS));
   const edges = new Set([window.from, window.to]);
-  for (let i = 1; i < count; i++) edges.add(floorSecond(window.from + (i * length) / count));
+  for (let i = 1; i < count; i++) edges.add(floorSecond(owedFrom + (i * length) / count));
   const sorted = [...edges].filter((edge) => edge >= window.from).sort((a, b) => a - b);
   return sorted.length <= 2 ? null : sorted.slice(1).map((to, i) => ({ from: sorted[i] as Ms, to }));
 }

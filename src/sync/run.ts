@@ -139,22 +139,25 @@ class StreamRun {
     const { ledger, signal, clock, stream, watch } = this.#options;
     for (;;) {
       if (signal.aborted) return 'stopped';
-      const next = await ledger.next((progress) =>
-        planWindows(progress, {
+      let planned = false;
+      const next = await ledger.next((progress) => {
+        planned = true;
+        return planWindows(progress, {
           targetMs: this.#targetMs(),
           overlapMs: this.#options.overlapMs,
           pageSize: stream.pageSize,
           again: this.#again,
           leadMs: this.#options.leadMs,
-        }),
-      );
+        });
+      });
       if (next.status === 'caught-up') return 'done';
       if (next.status === 'held') {
         watch({ kind: 'held', by: next.by });
         await clock.sleep(Math.min(1_000, Math.max(50, next.forMs)), signal).catch(() => {});
         continue;
       }
-      this.#again = null;
+      // A window that lay open comes first, without a plan: what is asked for again is still to do then.
+      if (planned) this.#again = null;
       watch({ kind: 'window', window: next.lease.window });
       const end = await readWindow(this.#context, next.lease);
       if (end === 'stopped') return 'stopped';

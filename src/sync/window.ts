@@ -189,7 +189,7 @@ class WindowReading {
   async #store(done: boolean): Promise<void> {
     await this.#storing;
     const batch = this.#hand.take();
-    const { ledger, settleMs, stream } = this.#context;
+    const { ledger, settleMs, retentionMs, stream } = this.#context;
     const chainAt = this.#chainAt as Ms;
     const claim = claimOf({
       window: this.#lease.window,
@@ -203,7 +203,9 @@ class WindowReading {
       batch.readTo === null
         ? null
         : Math.max(this.#doneTo ?? this.#lease.window.from, Math.min(batch.readTo, this.#lease.window.to));
-    const share = shareOf(stream.order, this.#lease.window, { ...batch, done });
+    // What is older than the retention is read as a gift and says nothing of how far the rest is.
+    const owed = { ...this.#lease.window, from: Math.max(this.#lease.window.from, batch.readAt - retentionMs) };
+    const share = shareOf(stream.order, owed, { ...batch, done });
     const storing = ledger
       .commit(this.#lease, { ...batch, chainAt, claim, doneTo, done })
       .then(async (stored) => {

@@ -57,12 +57,15 @@ export type DatadogSettings = z.output<typeof settings>;
 
 export const secrets: Source['secrets'] = ['api_key', 'app_key'];
 
+/** Most indexes keep logs for 15 days. */
+export const REACH_MS = 15 * 86_400_000;
+
 /**
- * Retention is the index's (3, 7, 15 or 30 days) and the API does not tell it: 15 days is the usual one. Too long
- * claims time whose logs are gone; too short leaves logs unread. 1000 logs are the most for one request.
+ * Retention is the index's (3, 7, 15 or 30 days) and the API does not tell it. The shortest is the one that never
+ * claims time whose logs are gone; older logs are read all the same (`REACH_MS`). 1000 logs are the most for one request.
  */
 export const defaults: Source['defaults'] = {
-  retention: '15d',
+  retention: '3d',
   settle: '120s',
   overlap: '15m',
   page_size: 1000,

@@ -5,7 +5,7 @@ import { datadogAllowance, datadogSense } from './api.ts';
 import { CURSOR_MAX_AGE_MS, readPages } from './client.ts';
 import { createNormaliser } from './normalise.ts';
 import { type DatadogAccess, requestPage } from './request.ts';
-import { type DatadogSettings, defaults, environment, secrets, settings } from './settings.ts';
+import { type DatadogSettings, defaults, environment, REACH_MS, secrets, settings } from './settings.ts';
 import { tables, tablesV2 } from './table.ts';
 import { v1, v2 } from './transport.ts';
 
@@ -14,6 +14,7 @@ export const datadog: Source = {
   name: 'datadog',
   settings,
   defaults,
+  reachMs: REACH_MS,
   environment,
   secrets,
   tables,

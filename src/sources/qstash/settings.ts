@@ -52,6 +52,9 @@ export type QstashSettings = z.output<typeof settings>;
 
 export const secrets: Source['secrets'] = ['token'];
 
+/** The longest that a plan keeps logs. */
+export const REACH_MS = 14 * 86_400_000;
+
 /** Free plans keep logs for 3 days; 100 entries are the most that the API promises for one request. */
 export const defaults: Source['defaults'] = {
   retention: '3d',

@@ -4,7 +4,7 @@ import type { OpenOptions, Page, ReadOptions, Scope, Source, Stream, StreamSetti
 import { createMeter, fingerprintOf, normaliseOne, skewOf } from '../stream.ts';
 import { type QstashAccess, qstashAllowance, readPages, requestPage } from './client.ts';
 import { createNormaliser } from './normalise.ts';
-import { defaults, environment, type QstashSettings, secrets, settings } from './settings.ts';
+import { defaults, environment, type QstashSettings, REACH_MS, secrets, settings } from './settings.ts';
 import { tables } from './table.ts';
 
 /** Upstash QStash: `GET /v2/logs`, newest first. */
@@ -12,6 +12,7 @@ export const qstash: Source = {
   name: 'qstash',
   settings,
   defaults,
+  reachMs: REACH_MS,
   environment,
   secrets,
   tables,
