@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, hash } from 'node:crypto';
 
 /** Names of headers (lower case) whose values never reach a table, unless the settings say otherwise. */
 export const REDACTED_HEADERS: readonly string[] = [
@@ -44,7 +44,7 @@ export function createRedactor(key: Uint8Array, headers: readonly string[] = RED
       return hidden;
     },
     hide: (value) => `REDACTED:hmac:${createHmac('sha256', key).update(value).digest('hex').slice(0, 32)}`,
-    digest: (content) => createHmac('sha256', key).update(content).digest(),
+    digest: createDigest(key),
   };
 }
 
@@ -54,3 +54,30 @@ export function keepHidden(redactor: Redactor): Redactor {
 }
 
 const HIDDEN = /^REDACTED:hmac:[0-9a-f]{32}$/;
+
+const BLOCK_BYTES = 64;
+
+/**
+ * HMAC-SHA256 written out (RFC 2104), for a key of at most one block: `createHmac` costs more than twice the time
+ * of two one-shot hashes, and this runs for every message.
+ */
+function createDigest(key: Uint8Array): (content: string) => Buffer {
+  let inner = Buffer.alloc(4096, 0x36);
+  const outer = Buffer.alloc(BLOCK_BYTES + 32, 0x5c);
+  for (const [i, byte] of key.entries()) {
+    inner[i] = byte ^ 0x36;
+    outer[i] = byte ^ 0x5c;
+  }
+  return (content) => {
+    const most = BLOCK_BYTES + content.length * 3;
+    if (most > inner.length) {
+      const larger = Buffer.allocUnsafe(most);
+      inner.copy(larger, 0, 0, BLOCK_BYTES);
+      inner = larger;
+    }
+    const length = inner.write(content, BLOCK_BYTES, 'utf8');
+    // Through hex, which is half the time of asking for a buffer.
+    outer.write(hash('sha256', inner.subarray(0, BLOCK_BYTES + length), 'hex'), BLOCK_BYTES, 'hex');
+    return Buffer.from(hash('sha256', outer, 'hex'), 'hex');
+  };
+}

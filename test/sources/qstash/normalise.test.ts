@@ -226,6 +226,8 @@ describe('a QStash entry as rows', () => {
       `[{"api-key":"${secret}"}]`,
       `{"a":${nested(300)},"b":{"authorization":["${secret}"]}}`,
     ];
+    const whole = `"authorization":"${secret}","Cookie":["${secret}"],"api-key":{"a":"${secret}","n":1e9999}`;
+    expect(read(text(whole)).logs[0]?.extra).not.toContain(secret);
     for (const form of forms) {
       for (const field of [
         'header',
