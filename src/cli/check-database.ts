@@ -3,39 +3,46 @@ import { openDatabase } from '../app.ts';
 import type { Config } from '../config.ts';
 import { isFailure, LogkeepError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { asDatabaseError } from '../store/database.ts';
+import { asDatabaseError, type Store } from '../store/database.ts';
 import type { Finding } from './check.ts';
 
 const OLDEST = 150_000;
 const subject = 'database';
 
-/** Whether the database can be reached, is new enough, lets us work and has this version's tables. Changes nothing. */
+/**
+ * Whether the database can be reached, is new enough, lets us work and has this version's tables; then `more`, if so.
+ * Changes nothing.
+ */
 export async function checkDatabase(
   config: Config,
   log: Log,
-): Promise<{ readonly ready: boolean; readonly findings: readonly Finding[] }> {
+  more: (store: Store) => Promise<readonly Finding[]>,
+): Promise<readonly Finding[]> {
   const { url, directUrl } = config.database;
   const findings: Finding[] = [];
   if (url !== null) {
     findings.push(await connection(url, 'database_url'));
     if (directUrl !== null && directUrl !== url)
       findings.push(await connection(directUrl, 'database_url_direct'));
-    if (findings.some(({ remedy }) => remedy !== null)) return { ready: false, findings };
+    if (findings.some(({ remedy }) => remedy !== null)) return findings;
   }
   try {
     const database = await openDatabase(config, log, { migrate: false });
-    await database.close();
-    findings.push({
-      subject,
-      found: `${url === null ? 'the embedded Postgres starts and ' : ''}has the tables of this version`,
-      remedy: null,
-    });
-    return { ready: true, findings };
+    try {
+      findings.push({
+        subject,
+        found: `${url === null ? 'the embedded Postgres starts and ' : ''}has the tables of this version`,
+        remedy: null,
+      });
+      return [...findings, ...(await more(database.store))];
+    } finally {
+      await database.close();
+    }
   } catch (error) {
     if (!isFailure(error)) throw error;
     const [found = error.message, ...rest] = error.message.split(/: (?=expected|upgrade)/);
     findings.push({ subject, found, remedy: rest.join(': ') || 'see the message' });
-    return { ready: false, findings };
+    return findings;
   }
 }
 

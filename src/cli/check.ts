@@ -1,4 +1,4 @@
-import { openDatabase, openStreams } from '../app.ts';
+import { openStreams } from '../app.ts';
 import type { Config } from '../config.ts';
 import { resolveMoment } from '../durations.ts';
 import { openLog } from '../log.ts';
@@ -64,18 +64,10 @@ async function throughDatabase(
   chosen: readonly StreamSettings[],
   { clock }: CliContext,
 ): Promise<readonly Finding[]> {
-  const { ready, findings } = await checkDatabase(config, openLog(config.logLevel));
-  if (!ready) return findings;
-  const database = await openDatabase(config, openLog(config.logLevel), { migrate: false });
-  try {
-    const known = new Map((await readStatus(database.store.db)).map((status) => [status.stream, status]));
-    return [
-      ...findings,
-      ...chosen.map((settings) => retentionFinding(settings, known.get(settings.id) ?? null, clock.now())),
-    ];
-  } finally {
-    await database.close();
-  }
+  return checkDatabase(config, openLog(config.logLevel), async ({ db }) => {
+    const known = new Map((await readStatus(db)).map((status) => [status.stream, status]));
+    return chosen.map((settings) => retentionFinding(settings, known.get(settings.id) ?? null, clock.now()));
+  });
 }
 
 function retentionFinding(settings: StreamSettings, status: StreamStatus | null, nowMs: number): Finding {

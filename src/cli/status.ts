@@ -1,4 +1,3 @@
-import { asDatabaseError } from '../store/database.ts';
 import { readStatus } from '../store/status.ts';
 import type { Run } from './command.ts';
 import { refuseUnknownStreams, withReadyApp } from './open.ts';
@@ -7,9 +6,7 @@ import { type Listed, statusJson, statusText } from './status-view.ts';
 /** `logkeep status`: how far each stream is, how its last run went, and what needs attention. */
 export const run: Run<'status'> = (options, context) =>
   withReadyApp(options, context, async ({ store, streams }) => {
-    const found = await readStatus(store.db).catch((error: unknown) => {
-      throw asDatabaseError('read the status', error);
-    });
+    const found = await readStatus(store.db);
     const configured = new Map(streams.map(({ stream }) => [stream.id as string, stream.fingerprint]));
     const known = new Map(found.map((status) => [status.stream, status]));
     const names = [...new Set([...configured.keys(), ...known.keys()])];

@@ -4,9 +4,13 @@ import { formatDuration } from '../durations.ts';
 import { LogkeepError } from '../errors.ts';
 import { openLog } from '../log.ts';
 import { SOURCES } from '../sources/list.ts';
+import type { Outcome } from '../sync/ledger.ts';
 import type { Run } from './command.ts';
 import { createProgress } from './progress.ts';
 import { reportSync } from './sync-report.ts';
+
+/** A longer timer would go off at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** `logkeep sync`: every stream from what is not covered yet up to now. */
 export const run: Run<'sync'> = async (options, context) => {
@@ -28,7 +32,7 @@ export const run: Run<'sync'> = async (options, context) => {
             stop.abort(
               new LogkeepError('aborted', `stopped after ${formatDuration(options.forMs as number)}`),
             ),
-          options.forMs,
+          Math.min(options.forMs, LONGEST_TIMER_MS),
         );
   const view = createProgress(context, options.json);
   const shares = new Map<string, number | null>();
@@ -47,7 +51,10 @@ export const run: Run<'sync'> = async (options, context) => {
     });
     view.close();
     await reportSync(app, results, { context, json: options.json, shares });
-    return results.some(({ outcome }) => outcome === 'failed') || context.signal.aborted ? 1 : 0;
+    // Stopped by --for or --max-requests it did what was asked; stopped by a signal it did not.
+    const short = (outcome: Outcome) =>
+      outcome === 'failed' || (outcome === 'stopped' && context.signal.aborted);
+    return results.some(({ outcome }) => short(outcome)) ? 1 : 0;
   } finally {
     clearTimeout(timer);
     view.close();

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { LogkeepError } from '../errors.ts';
+import { escapeText } from '../escape.ts';
 import type { Ms, Span, Spans } from '../model.ts';
 import type { Meter, Quota, Stream } from '../sources/source.ts';
 import type { Batch, Lease, Ledger, Next, Outcome, Progress, Stored } from '../sync/ledger.ts';
@@ -170,7 +171,7 @@ class PostgresLedger implements Ledger {
     await this.#repeat('note unknown names', () =>
       this.#pool.query(
         'insert into logkeep.unknown_name (stream, name) select $1, unnest($2::text[]) on conflict do nothing',
-        [this.#options.stream.id, fresh],
+        [this.#options.stream.id, fresh.map(escapeText)],
       ),
     );
     for (const name of fresh) this.#noted.add(name);

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Ms } from '../model.ts';
 import { parseSpans, spansColumn } from './coverage.ts';
+import { asDatabaseError } from './database.ts';
 import type { Database } from './schema.ts';
 
 /** A window in hand. Holder null: nobody's, the next run goes on with it. */
@@ -57,11 +58,18 @@ export interface StreamStatus {
 }
 
 /**
- * The status of every stream that the database knows, by name; a handful of short queries. Counting rows would
+ * The status of every stream that the database knows, by name, in one query; throws `database`. Counting rows would
  * take minutes on large tables, so they are summed from the runs, each of which counted what it stored.
  */
 export async function readStatus(db: Kysely<Database>): Promise<readonly StreamStatus[]> {
-  const { rows } = await sql<StatusRow>`
+  try {
+    return (await statusQuery.execute(db)).rows.map(asStatus);
+  } catch (error) {
+    throw asDatabaseError('read the status', error);
+  }
+}
+
+const statusQuery = sql<StatusRow>`
     select s.stream, s.source, s.fingerprint,
       extract(epoch from asked_from) * 1000 as asked_from,
       extract(epoch from upper(covered)) * 1000 as covered_to,
@@ -88,9 +96,7 @@ export async function readStatus(db: Kysely<Database>): Promise<readonly StreamS
       coalesce((select json_agg(u) from (
         select name, extract(epoch from first_seen_at) * 1000 as seen
         from logkeep.unknown_name u where u.stream = s.stream order by first_seen_at, name) u), '[]') as unknown
-    from logkeep.stream s where active order by s.stream`.execute(db);
-  return rows.map(asStatus);
-}
+    from logkeep.stream s where active order by s.stream`;
 
 interface StatusRow {
   stream: string;

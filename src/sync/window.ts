@@ -279,8 +279,14 @@ class WindowReading {
 
   async #replan(rest: ReturnType<typeof restOf>): Promise<WindowEnd> {
     const { windows, oversize } = rest ?? { windows: [] as Spans, oversize: null };
-    await this.#context.ledger.replan(this.#lease, windows, oversize);
-    return 'replanned';
+    try {
+      await this.#context.ledger.replan(this.#lease, windows, oversize);
+      return 'replanned';
+    } catch (error) {
+      // Another process has the window, or the replan was done and its answer lost: either way others are open.
+      if (isFailure(error, 'lease')) return 'lost';
+      throw error;
+    }
   }
 }
 

@@ -73,6 +73,17 @@ describe('check', () => {
     expect(JSON.stringify(troubles) + err).not.toMatch(/hidden-word|of-another-region/);
   });
 
+  it('says of a refused Datadog key which site and which permission it needs', async () => {
+    const { code, troubles } = await check({ DD_APP_KEY: 'of-another-site' });
+    expect(code).toBe(1);
+    expect(troubles).toMatchObject([
+      {
+        subject: 'datadog.main',
+        found: expect.stringMatching(/403.*of the site datadoghq\.com.*logs_read_data/),
+      },
+    ]);
+  });
+
   it('names what a database lacks, and does not migrate it', async () => {
     await rowsOf(database, 'drop schema logkeep cascade');
     const { code, troubles } = await check();
