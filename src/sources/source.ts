@@ -35,6 +35,11 @@ export interface StageColumn {
 export interface Stage {
   readonly name: string;
   readonly columns: readonly StageColumn[];
+  /**
+   * Makes one row of all that a batch has under one key: changes `kept` by what `next` adds. The result must not
+   * depend on the order, and folding the same once more must change nothing. Absent: the first of a key is kept.
+   */
+  readonly fold?: (kept: Value[], next: readonly Value[]) => void;
 }
 
 /**
@@ -45,7 +50,10 @@ export interface Stage {
  * of its name. The one named `new_row` must return one row for each entry that was really new.
  */
 export interface SourceTables {
-  /** The first stage holds the entries; the rest hold what entries share. */
+  /**
+   * The first stage holds the entries. The rest hold what entries share: a column of the first must name it (a
+   * hash), since twins are compared by the first stage alone.
+   */
   readonly stages: readonly Stage[];
   /** Tables of schema `logkeep` partitioned by UTC day of the entry's time. */
   readonly partitioned: readonly string[];
@@ -54,7 +62,7 @@ export interface SourceTables {
   readonly entries: { readonly table: string; readonly time: string };
 }
 
-/** One row of one stage. Of several parts with one key in a batch the first is kept. */
+/** One row of one stage. Of several parts with one key in a batch one row is made. */
 export interface Part {
   readonly key: string;
   readonly values: readonly Value[];

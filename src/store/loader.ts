@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { isDeepStrictEqual } from 'node:util';
 import pg from 'pg';
 import { escapeText } from '../escape.ts';
-import type { Reject, Row, SourceTables, Stage, Value } from '../sources/source.ts';
-import { copyRows, encodeRows } from './copy.ts';
+import type { Reject, Row, SourceTables, Stage } from '../sources/source.ts';
+import { copyRows } from './copy.ts';
 import type { Partitions } from './partitions.ts';
+import { StagedBatch } from './staging.ts';
 
 /** A batch made ready for Postgres: encoded stages and rejects, each entry counted once. */
 export interface Prepared {
@@ -14,63 +14,20 @@ export interface Prepared {
   readonly fetched: number;
 }
 
-/**
- * Encodes a batch. Of several entries with one identity the first is the row; a later one that differs elsewhere
- * is a clash and goes to quarantine, one that does not is known. Oldest first, so that the tables stay in time order.
- */
+/** A batch of rows that are all at hand. */
 export function prepareBatch(
   tables: SourceTables,
   rows: readonly Row[],
   rejects: readonly Reject[],
 ): Prepared {
-  const kept = new Map<string, Row>();
-  const clashes: Reject[] = [];
-  for (const row of rows) {
-    const key = (row.parts[0] as NonNullable<Row['parts'][0]>).key;
-    const twin = kept.get(key);
-    if (twin === undefined) kept.set(key, row);
-    else if (!sameEntry(tables, twin, row)) {
-      clashes.push({ reason: 'identity_clash', timeMs: row.timeMs, rawText: row.rawText() });
-    }
-  }
-  const ordered = [...kept.values()].sort((a, b) => a.timeMs - b.timeMs);
-  const days = new Set<number>();
-  for (const row of ordered) days.add(Math.floor(row.timeMs / 86_400_000) * 86_400_000);
-  return {
-    stages: tables.stages.map((stage, index) => {
-      const parts = distinctParts(ordered, index);
-      return { stage, encoded: parts.length === 0 ? null : encodeRows(stage, parts) };
-    }),
-    rejects: clashes.length === 0 ? rejects : [...rejects, ...clashes],
-    days: [...days],
-    fetched: rows.length + rejects.length,
-  };
+  const batch = new StagedBatch(tables);
+  batch.add(rows, rejects);
+  return sealBatch(batch);
 }
 
-/** Entries with one identity are equal when all that is stored of them is, but for columns that a re-read may change. */
-function sameEntry(tables: SourceTables, a: Row, b: Row): boolean {
-  return tables.stages.every((stage, index) => {
-    const left = a.parts[index] ?? null;
-    const right = b.parts[index] ?? null;
-    if (left === null || right === null || left === right) return left === right;
-    if (left.key !== right.key) return false;
-    if (index > 0) return true;
-    return stage.columns.every(
-      (column, at) => column.volatile === true || isDeepStrictEqual(left.values[at], right.values[at]),
-    );
-  });
-}
-
-function distinctParts(rows: readonly Row[], index: number): readonly (readonly Value[])[] {
-  const seen = new Set<string>();
-  const parts: (readonly Value[])[] = [];
-  for (const row of rows) {
-    const part = row.parts[index];
-    if (part === null || part === undefined || (index > 0 && seen.has(part.key))) continue;
-    if (index > 0) seen.add(part.key);
-    parts.push(part.values);
-  }
-  return parts;
+/** Ends a batch that was staged as its pages came. */
+export function sealBatch(batch: StagedBatch): Prepared {
+  return { stages: batch.seal(), rejects: batch.rejects, days: [...batch.days], fetched: batch.fetched };
 }
 
 /** SQL that waits until no other transaction loads the stream; held until our own ends. */

@@ -3,12 +3,14 @@ import { LogkeepError } from '../errors.ts';
 import { escapeText } from '../escape.ts';
 import type { Ms, Span, Spans } from '../model.ts';
 import type { Meter, Quota, Stream } from '../sources/source.ts';
-import type { Batch, Lease, Ledger, Next, Outcome, Progress, Stored } from '../sync/ledger.ts';
+import type { Batch, BatchContent, Lease, Ledger, Next, Outcome, Progress, Stored } from '../sync/ledger.ts';
 import { inTransaction, retried, withClient } from './connection.ts';
+import { StageBuffer } from './copy.ts';
 import { isoTime, multirangeText } from './coverage.ts';
 import { asDatabaseError, mayPass, type Store } from './database.ts';
-import { ensurePartitions, loadBatch, loadLock, prepareBatch } from './loader.ts';
+import { ensurePartitions, loadBatch, loadLock, sealBatch } from './loader.ts';
 import type { Partitions } from './partitions.ts';
+import { StagedBatch } from './staging.ts';
 import { firstHolder, insertWindows, LEASE_MS, leaseFree, lockProgress, removeWindow } from './windows.ts';
 
 const COMMIT_TRIES = 5;
@@ -70,6 +72,8 @@ class PostgresLedger implements Ledger {
   readonly #options: LedgerOptions;
   readonly #runId: string;
   readonly #noted = new Set<string>();
+  /** Buffers of batches that are stored: they have grown to what a batch needs. */
+  readonly #spare: (readonly StageBuffer[])[] = [];
   #batches = 0;
 
   constructor(options: LedgerOptions, runId: string) {
@@ -94,9 +98,16 @@ class PostgresLedger implements Ledger {
     );
   }
 
+  openBatch(): BatchContent {
+    const { tables } = this.#options.stream;
+    const buffers = this.#spare.pop() ?? tables.stages.map((stage) => new StageBuffer(stage));
+    return new StagedBatch(tables, buffers);
+  }
+
   async commit(lease: Lease, batch: Batch): Promise<Stored> {
     const { stream, partitions } = this.#options;
-    const prepared = prepareBatch(stream.tables, batch.rows, batch.rejects);
+    const content = batch.content as StagedBatch;
+    const prepared = sealBatch(content);
     const number = this.#batches + 1;
     const target = {
       stream: stream.id,
@@ -117,6 +128,8 @@ class PostgresLedger implements Ledger {
       }
     });
     this.#batches = number;
+    for (const buffer of content.buffers) buffer.clear();
+    this.#spare.push(content.buffers);
     const quarantined = prepared.rejects.length;
     return {
       fetched: prepared.fetched,

@@ -1,5 +1,6 @@
 import type { Cursor, Ms } from '../model.ts';
-import type { Page, Reject, Row } from '../sources/source.ts';
+import type { Page } from '../sources/source.ts';
+import type { BatchContent } from './ledger.ts';
 
 const MAX_ENTRIES = 5_000;
 const MAX_BYTES = 16 * 1024 * 1024;
@@ -7,8 +8,8 @@ const MAX_AGE_MS = 1_000;
 
 /** Complete pages that wait to be stored together. */
 export class BatchInHand {
-  #rows: Row[] = [];
-  #rejects: Reject[] = [];
+  readonly #open: () => BatchContent;
+  #content: BatchContent | null = null;
   #unknown = new Set<string>();
   #pages = 0;
   #bytes = 0;
@@ -16,7 +17,13 @@ export class BatchInHand {
   #readTo: Ms | null = null;
   #readAt: Ms = 0;
   #since = 0;
+  #lastEntryAt: Ms | null = null;
   #wake: (() => void) | null = null;
+
+  /** `open` gives an empty batch to fill. */
+  constructor(open: () => BatchContent) {
+    this.#open = open;
+  }
 
   get empty(): boolean {
     return this.#pages === 0;
@@ -25,7 +32,7 @@ export class BatchInHand {
   /** True when one more page would only make the transaction larger. */
   get full(): boolean {
     return (
-      this.#rows.length + this.#rejects.length >= MAX_ENTRIES ||
+      (this.#content?.fetched ?? 0) >= MAX_ENTRIES ||
       this.#bytes >= MAX_BYTES ||
       (!this.empty && performance.now() - this.#since >= MAX_AGE_MS)
     );
@@ -34,8 +41,9 @@ export class BatchInHand {
   /** Adds a page whose answer was given at `dateMs`. */
   add(page: Page, dateMs: Ms): void {
     if (this.empty) this.#since = performance.now();
-    for (const row of page.rows) this.#rows.push(row);
-    for (const reject of page.rejects) this.#rejects.push(reject);
+    this.#content ??= this.#open();
+    this.#content.add(page.rows, page.rejects);
+    this.#lastEntryAt = page.rows.at(-1)?.timeMs ?? this.#lastEntryAt;
     for (const name of page.unknown) this.#unknown.add(name);
     this.#pages++;
     this.#bytes += page.bytes;
@@ -47,13 +55,13 @@ export class BatchInHand {
   /** Hands everything over and begins anew. */
   take() {
     const batch = {
-      rows: this.#rows,
-      rejects: this.#rejects,
+      content: this.#content ?? this.#open(),
       unknown: [...this.#unknown],
       pages: this.#pages,
       cursor: this.#cursor,
       readTo: this.#readTo,
       readAt: this.#readAt,
+      lastEntryAt: this.#lastEntryAt,
     };
     this.drop();
     return batch;
@@ -61,8 +69,8 @@ export class BatchInHand {
 
   /** Forgets everything. */
   drop(): void {
-    this.#rows = [];
-    this.#rejects = [];
+    this.#content = null;
+    this.#lastEntryAt = null;
     this.#unknown = new Set();
     this.#pages = 0;
     this.#bytes = 0;

@@ -35,10 +35,16 @@ export type Next =
   | { readonly status: 'held'; readonly by: string; readonly forMs: number }
   | { readonly status: 'caught-up' };
 
+/** Entries on their way into the store, in its own form. */
+export interface BatchContent {
+  /** Entries taken so far: rows and rejects. */
+  readonly fetched: number;
+  add(rows: readonly Row[], rejects: readonly Reject[]): void;
+}
+
 /** One transaction's worth. */
 export interface Batch {
-  readonly rows: readonly Row[];
-  readonly rejects: readonly Reject[];
+  readonly content: BatchContent;
   readonly pages: number;
   /** Where the next page begins; null where the chain has ended or the cursor is dropped. */
   readonly cursor: Cursor | null;
@@ -69,6 +75,8 @@ export interface Ledger {
    * and leased under the stream's lock.
    */
   next(plan: (progress: Progress) => Spans): Promise<Next>;
+  /** An empty batch to fill; it is given back to `commit`. */
+  openBatch(): BatchContent;
   /** Stores a batch and its checkpoint, or nothing. Throws `lease` when the window is not ours any more. */
   commit(lease: Lease, batch: Batch): Promise<Stored>;
   /** Gives a window up for others in its place (none: what was left of it is already covered); `oversize` is recorded. */

@@ -66,7 +66,7 @@ class WindowReading {
   constructor(context: ReadContext, lease: Lease) {
     this.#context = context;
     this.#lease = lease;
-    this.#hand = new BatchInHand();
+    this.#hand = new BatchInHand(() => context.ledger.openBatch());
     this.#walk =
       context.stream.order === 'descending'
         ? new WalkTimer(lease.window, context.retentionMs, context.clock)
@@ -204,7 +204,10 @@ class WindowReading {
         ? null
         : Math.max(this.#doneTo ?? this.#lease.window.from, Math.min(batch.readTo, this.#lease.window.to));
     // What is older than the retention is read as a gift and says nothing of how far the rest is.
-    const owed = { ...this.#lease.window, from: Math.max(this.#lease.window.from, batch.readAt - retentionMs) };
+    const owed = {
+      ...this.#lease.window,
+      from: Math.max(this.#lease.window.from, batch.readAt - retentionMs),
+    };
     const share = shareOf(stream.order, owed, { ...batch, done });
     const storing = ledger
       .commit(this.#lease, { ...batch, chainAt, claim, doneTo, done })

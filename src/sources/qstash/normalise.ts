@@ -15,31 +15,21 @@ import {
 import { closeExtra, note, type OddField, openDraft, place, readFields, storableMs } from '../fields.ts';
 import type { RejectReason } from '../source.ts';
 import { columnOf, FIELD, SPELLING } from './fields.ts';
+import { messageValues, RANK } from './message.ts';
 import { createRequestReader, same } from './request.ts';
 import { tables } from './table.ts';
 import { told } from './told.ts';
-
-/** Within one ms a message's entries go by rank; unknown states are 0. */
-const RANK: Readonly<Record<string, number>> = {
-  __proto__: null as never,
-  CREATED: 1,
-  ACTIVE: 2,
-  ERROR: 3,
-  RETRY: 4,
-  CANCEL_REQUESTED: 5,
-  CANCELED: 6,
-  CANCELLED: 6,
-  FAILED: 7,
-  DELIVERED: 8,
-};
 
 const BLANK = (tables.stages[0]?.columns ?? []).map(() => null);
 const ENTRY_ID = columnOf(0, 'entry_id');
 const REQUEST_HASH = columnOf(0, 'request_hash');
 const EXTRA = columnOf(0, 'extra');
 const ESCAPED = columnOf(0, 'escaped');
-const RANK_COLUMN = columnOf(0, 'rank');
-const QUEUE_NAME = columnOf(0, 'queue_name');
+const MESSAGE_ID = columnOf(0, 'message_id');
+const STATE = columnOf(0, 'state');
+const URL_COLUMN = columnOf(0, 'url');
+const ERROR = columnOf(0, 'error');
+const RESPONSE_STATUS = columnOf(0, 'response_status');
 const IDENTITY = [
   'messageId',
   'time',
@@ -108,15 +98,25 @@ export function createNormaliser({
       const id = hash('sha256', identity(value, odd), 'hex').slice(0, 32);
       const rank = typeof value.state === 'string' ? RANK[value.state] : undefined;
       if (rank === undefined && typeof value.state === 'string') unknowns.meet(`state:${value.state}`);
-      values[ENTRY_ID] = Buffer.from(id, 'hex');
+      const entryId = Buffer.from(id, 'hex');
+      values[ENTRY_ID] = entryId;
       values[REQUEST_HASH] = request.hash;
-      values[RANK_COLUMN] = rank ?? 0;
-      for (let index = 0; index < 5; index += 1) values[QUEUE_NAME + index] = request.shared[index] ?? null;
       values[EXTRA] = closeExtra(draft);
       values[ESCAPED] = draft.escaped || request.escaped;
+      const message = messageValues({
+        messageId: values[MESSAGE_ID] as string,
+        timeMs,
+        id: entryId,
+        rank: rank ?? 0,
+        state: values[STATE] as string | null,
+        url: values[URL_COLUMN] as string | null,
+        error: values[ERROR] as string | null,
+        responseStatus: values[RESPONSE_STATUS] as number | null,
+        shared: request.shared,
+      });
       rows.push({
         timeMs,
-        parts: [{ key: `${id}:${timeMs}`, values }, request.part],
+        parts: [{ key: `${id}:${timeMs}`, values }, request.part, { key: messageId, values: message }],
         rawText: () => rawText(entry, redactor),
       });
     }

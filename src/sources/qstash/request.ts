@@ -10,7 +10,7 @@ export interface Request {
   /** Null: the entry says nothing about what was sent. */
   readonly part: Part | null;
   readonly hash: Uint8Array | null;
-  /** queue_name, schedule_id, topic_name, endpoint_name and labels, as the log's stage repeats them. */
+  /** queue_name, schedule_id, topic_name, endpoint_name and labels, for the message. */
   readonly shared: readonly (string | readonly string[] | null)[];
   readonly escaped: boolean;
 }

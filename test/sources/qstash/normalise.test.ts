@@ -16,7 +16,7 @@ function normaliser(hidden?: readonly string[]) {
 function read(entries: string, normalise = normaliser()) {
   const result = normalise(parseEnvelope(`{"events":[${entries}]}`, ['events']).entries);
   const part = (stage: number) => result.rows.map((row) => stored(row, tables.stages, stage));
-  return { ...result, logs: part(0), requests: part(1) };
+  return { ...result, logs: part(0), requests: part(1), messages: part(2) };
 }
 
 const text = (members: string) => `{"time":${TIME},"messageId":"msg_1",${members}}`;
@@ -25,7 +25,7 @@ const REQUEST = `"header":{"A":["b"],"Authorization":["hunter2"]},"body":"aGVsbG
 
 describe('a QStash entry as rows', () => {
   test('has what differs by entry in one, and what was sent in the other', () => {
-    const { logs, requests, rejects, unknown } = read(
+    const { logs, requests, messages, rejects, unknown } = read(
       text(`"state":"ERROR","url":"https://e.com/a","error":"status 500","responseStatus":500,"responseBody":"bm8=",
         "responseHeaders":{"Date":["x"]},"nextDeliveryTime":${TIME + 5},"duration":12,${REQUEST}`),
     );
@@ -44,12 +44,28 @@ describe('a QStash entry as rows', () => {
       request_hash: requests[0]?.hash,
       extra: null,
       escaped: false,
-      rank: 3,
+    });
+    const entryId = logs[0]?.entry_id;
+    expect(messages[0]).toEqual({
+      message_id: 'msg_1',
+      created_at: null,
+      first_active_at: null,
+      url: 'https://e.com/a',
       queue_name: 'q',
       schedule_id: null,
       topic_name: null,
       endpoint_name: null,
       labels: ['l', 'm'],
+      state: 'ERROR',
+      state_at: TIME,
+      state_rank: 3,
+      state_id: entryId,
+      finished_at: null,
+      last_error: 'status 500',
+      error_at: TIME,
+      error_rank: 3,
+      error_id: entryId,
+      last_response_status: 500,
     });
     const hidden = createRedactor(key).hide('hunter2');
     expect(requests[0]).toMatchObject({
@@ -78,8 +94,8 @@ describe('a QStash entry as rows', () => {
   });
 
   test('names the one label of older entries among the labels of the message', () => {
-    expect(read(text('"label":"only"')).logs[0]?.labels).toEqual(['only']);
-    expect(read(text('"label":"a","labels":["a","b"]')).logs[0]?.labels).toEqual(['a', 'b']);
+    expect(read(text('"label":"only"')).messages[0]?.labels).toEqual(['only']);
+    expect(read(text('"label":"a","labels":["a","b"]')).messages[0]?.labels).toEqual(['a', 'b']);
   });
 
   test('shares one request among the entries of a message, over pages too, until it differs', () => {
@@ -156,16 +172,18 @@ describe('a QStash entry as rows', () => {
       'FAILED',
       'DELIVERED',
     ];
-    const { logs, unknown } = read([...states, 'NEW_ONE'].map((state) => text(`"state":"${state}"`)).join());
-    const ranks = logs.slice(0, -1).map((log) => Number(log?.rank));
+    const { messages, unknown } = read(
+      [...states, 'NEW_ONE'].map((state) => text(`"state":"${state}"`)).join(),
+    );
+    const ranks = messages.slice(0, -1).map((message) => Number(message?.state_rank));
     expect(ranks).toEqual([...ranks].sort((a, b) => a - b));
     expect(new Set(ranks).size).toBe(states.length);
     expect(unknown).toEqual(['state:NEW_ONE']);
     for (const odd of ['toString', '__proto__']) {
-      expect(read(text(`"state":"${odd}"`)).logs[0]).toMatchObject({ rank: 0, state: odd });
+      expect(read(text(`"state":"${odd}"`)).messages[0]).toMatchObject({ state_rank: 0, state: odd });
     }
-    expect(read(text('"state":"CANCELLED"')).logs[0]?.rank).toBe(
-      read(text('"state":"CANCELED"')).logs[0]?.rank,
+    expect(read(text('"state":"CANCELLED"')).messages[0]?.state_rank).toBe(
+      read(text('"state":"CANCELED"')).messages[0]?.state_rank,
     );
   });
 

@@ -1,0 +1,206 @@
+import type { Ms } from '../../model.ts';
+import type { Stage, StageColumn, Value } from '../source.ts';
+
+/** What one entry says of its message, in the order of the stage. */
+const COLUMNS = [
+  { name: 'message_id', type: 'text' },
+  { name: 'created_at', type: 'timestamptz' },
+  { name: 'first_active_at', type: 'timestamptz' },
+  { name: 'url', type: 'text' },
+  { name: 'queue_name', type: 'text' },
+  { name: 'schedule_id', type: 'text' },
+  { name: 'topic_name', type: 'text' },
+  { name: 'endpoint_name', type: 'text' },
+  { name: 'labels', type: 'text[]' },
+  { name: 'state', type: 'text' },
+  { name: 'state_at', type: 'timestamptz' },
+  { name: 'state_rank', type: 'int4' },
+  { name: 'state_id', type: 'uuid' },
+  { name: 'finished_at', type: 'timestamptz' },
+  { name: 'last_error', type: 'text' },
+  { name: 'error_at', type: 'timestamptz' },
+  { name: 'error_rank', type: 'int4' },
+  { name: 'error_id', type: 'uuid' },
+  { name: 'last_response_status', type: 'int4' },
+] as const satisfies readonly StageColumn[];
+
+const NAMES = COLUMNS.map((column) => column.name);
+const at = (name: (typeof NAMES)[number]) => NAMES.indexOf(name);
+const CREATED_AT = at('created_at');
+const FIRST_ACTIVE_AT = at('first_active_at');
+/** Descriptions: should entries ever differ, the greatest value stays, in whatever order they come. */
+const DESCRIPTIONS = [at('url'), at('queue_name'), at('schedule_id'), at('topic_name'), at('endpoint_name')];
+const LABELS = at('labels');
+const STATE = at('state');
+const STATE_END = at('finished_at');
+const ERROR = at('last_error');
+const ERROR_END = at('last_response_status');
+
+/** Within one ms a message's entries go by rank; unknown states are 0. */
+export const RANK: Readonly<Record<string, number>> = {
+  __proto__: null as never,
+  CREATED: 1,
+  ACTIVE: 2,
+  ERROR: 3,
+  RETRY: 4,
+  CANCEL_REQUESTED: 5,
+  CANCELED: 6,
+  CANCELLED: 6,
+  FAILED: 7,
+  DELIVERED: 8,
+};
+
+/** Greater wins among terminal states, as `logkeep.qstash_terminal` says too; 0 is open. */
+const TERMINAL: Readonly<Record<string, number>> = {
+  __proto__: null as never,
+  CANCELED: 1,
+  CANCELLED: 1,
+  FAILED: 2,
+  DELIVERED: 3,
+};
+
+/** What an entry's row says of its message. */
+export interface MessageFacts {
+  readonly messageId: string;
+  readonly timeMs: Ms;
+  readonly id: Uint8Array;
+  readonly rank: number;
+  readonly state: string | null;
+  readonly url: string | null;
+  readonly error: string | null;
+  readonly responseStatus: number | null;
+  /** queue_name, schedule_id, topic_name, endpoint_name and labels. */
+  readonly shared: readonly (string | readonly string[] | null)[];
+}
+
+/** The message's row after this entry alone. */
+export function messageValues(facts: MessageFacts): Value[] {
+  const { messageId, timeMs, id, rank, state, url, error, responseStatus, shared } = facts;
+  const failed = error !== null;
+  return [
+    messageId,
+    state === 'CREATED' ? timeMs : null,
+    state === 'ACTIVE' ? timeMs : null,
+    url,
+    shared[0] ?? null,
+    shared[1] ?? null,
+    shared[2] ?? null,
+    shared[3] ?? null,
+    shared[4] ?? null,
+    state,
+    timeMs,
+    rank,
+    id,
+    terminalOf(state) > 0 ? timeMs : null,
+    error,
+    failed ? timeMs : null,
+    failed ? rank : null,
+    failed ? id : null,
+    failed ? responseStatus : null,
+  ];
+}
+
+/** A message's rows: of one batch they are folded here, with what is stored by the same rules in SQL. */
+export const MESSAGE_STAGE: Stage = { name: 'stage_qstash_message', columns: COLUMNS, fold };
+
+function fold(kept: Value[], next: readonly Value[]): void {
+  for (const column of [CREATED_AT, FIRST_ACTIVE_AT]) {
+    const [a, b] = [kept[column] as Ms | null, next[column] as Ms | null];
+    if (a === null || (b !== null && b < a)) kept[column] = b;
+  }
+  for (const column of DESCRIPTIONS) {
+    const [a, b] = [kept[column] as string | null, next[column] as string | null];
+    if (b !== null && (a === null || compareText(b, a) > 0)) kept[column] = b;
+  }
+  const [labels, more] = [kept[LABELS] as readonly string[] | null, next[LABELS] as readonly string[] | null];
+  if (more !== null && (labels === null || compareTexts(more, labels) > 0)) kept[LABELS] = more;
+  if (stateWins(next, kept)) copy(kept, next, STATE, STATE_END);
+  if (errorWins(next, kept)) copy(kept, next, ERROR, ERROR_END);
+}
+
+function copy(to: Value[], from: readonly Value[], first: number, last: number): void {
+  for (let column = first; column <= last; column++) to[column] = from[column] as Value;
+}
+
+/** Terminal beats open, the greater terminal the lesser, the earlier of one kind the later; open ones by time, rank, id. */
+function stateWins(a: readonly Value[], b: readonly Value[]): boolean {
+  const terminal = terminalOf(a[STATE] as string | null);
+  const kinds = terminal - terminalOf(b[STATE] as string | null);
+  if (kinds !== 0) return kinds > 0;
+  const times = (a[STATE + 1] as Ms) - (b[STATE + 1] as Ms);
+  if (times !== 0) return terminal > 0 ? times < 0 : times > 0;
+  return compareRankAndId(a, b, STATE + 2) > 0;
+}
+
+function errorWins(a: readonly Value[], b: readonly Value[]): boolean {
+  if (a[ERROR + 1] === null) return false;
+  if (b[ERROR + 1] === null) return true;
+  const times = (a[ERROR + 1] as Ms) - (b[ERROR + 1] as Ms);
+  return times !== 0 ? times > 0 : compareRankAndId(a, b, ERROR + 2) > 0;
+}
+
+function compareRankAndId(a: readonly Value[], b: readonly Value[], rank: number): number {
+  const ranks = (a[rank] as number) - (b[rank] as number);
+  return ranks !== 0 ? ranks : Buffer.compare(a[rank + 1] as Uint8Array, b[rank + 1] as Uint8Array);
+}
+
+function terminalOf(state: string | null): number {
+  return state === null ? 0 : (TERMINAL[state] ?? 0);
+}
+
+/** By bytes of UTF-8, as Postgres compares under collation C. */
+function compareText(a: string, b: string): number {
+  return a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
+
+function compareTexts(a: readonly string[], b: readonly string[]): number {
+  for (let i = 0; i < a.length && i < b.length; i++) {
+    const order = compareText(a[i] as string, b[i] as string);
+    if (order !== 0) return order;
+  }
+  return a.length - b.length;
+}
+
+const STATE_WINS = wins((row) => `logkeep.qstash_terminal(${row}.state)`);
+const ERROR_WINS = `(excluded.error_at is not null and (m.error_at is null
+    or (excluded.error_at, excluded.error_rank, excluded.error_id) > (m.error_at, m.error_rank, m.error_id)))`;
+
+function wins(terminal: (row: string) => string): string {
+  const [e, m] = [terminal('excluded'), terminal('m')];
+  return `(${e} > ${m} or ${e} = ${m} and case when ${e} > 0
+    then (m.state_at, excluded.state_rank, excluded.state_id) > (excluded.state_at, m.state_rank, m.state_id)
+    else (excluded.state_at, excluded.state_rank, excluded.state_id) > (m.state_at, m.state_rank, m.state_id) end)`;
+}
+
+/** What becomes of a stored row `m` by a batch's row `excluded`. */
+const UPDATE: readonly (readonly [column: string, expression: string])[] = [
+  ...NAMES.slice(CREATED_AT, FIRST_ACTIVE_AT + 1).map(
+    (name) => [name, `least(m.${name}, excluded.${name})`] as const,
+  ),
+  ...NAMES.slice(FIRST_ACTIVE_AT + 1, STATE).map(
+    (name) => [name, `greatest(m.${name} collate "C", excluded.${name})`] as const,
+  ),
+  ...NAMES.slice(STATE, STATE_END + 1).map((name) => [name, choice(STATE_WINS, name)] as const),
+  ...NAMES.slice(ERROR, ERROR_END + 1).map((name) => [name, choice(ERROR_WINS, name)] as const),
+  ['attempts', 'm.attempts + excluded.attempts'],
+];
+
+function choice(condition: string, name: string): string {
+  return `case when ${condition} then excluded.${name} else m.${name} end`;
+}
+
+/**
+ * Brings messages up to date: only those with entries that are really new, so that reading again writes nothing.
+ * All but the attempts may be folded again without harm; attempts count new rows.
+ */
+export const MESSAGE_MERGE = `
+  insert into logkeep.qstash_message as m (stream, ${NAMES.join(', ')}, attempts)
+  select batch.stream, ${NAMES.map((name) => `s.${name}`).join(', ')}, n.attempts
+  from batch, stage_qstash_message s join (
+    select message_id, (count(*) filter (where state = 'ACTIVE'))::integer as attempts
+    from new_row group by message_id) n using (message_id)
+  order by s.message_id
+  on conflict (stream, message_id) do update set
+    ${UPDATE.map(([column, expression]) => `${column} = ${expression}`).join(',\n    ')}
+  where (${UPDATE.map(([column]) => `m.${column}`).join(', ')}) is distinct from
+    (${UPDATE.map(([, expression]) => expression).join(', ')})`;
