@@ -1,5 +1,5 @@
 import { escapeText } from '../escape.ts';
-import type { RawEntry } from '../json.ts';
+import { type RawEntry, unmark } from '../json.ts';
 import type { Ms } from '../model.ts';
 import type { Redactor } from '../redact.ts';
 import { redactJson } from '../redact-json.ts';
@@ -49,7 +49,7 @@ export function timeFlaw(time: unknown, nowMs: Ms): RejectReason | null {
 
 /** The entry's JSON text for quarantine, redacted. */
 export function rawText(entry: RawEntry, redactor: Redactor): string {
-  return redactJson(entry.text ?? JSON.stringify(entry.value), redactor);
+  return redactJson(entry.text ?? unmark(JSON.stringify(entry.value)), redactor);
 }
 
 /** The same redactor, which remembers what it hid: the same token comes with entry after entry. */

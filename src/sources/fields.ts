@@ -143,6 +143,13 @@ export function escapeInto(draft: Draft, text: string): string {
   return escapeText(text);
 }
 
+/** JSON text escaped, and noted in the draft if that changed it. */
+export function escapeJsonInto(draft: Draft, json: string): string {
+  const escaped = escapeJson(json);
+  if (escaped !== json) draft.escaped = true;
+  return escaped;
+}
+
 function placeOdd(
   draft: Draft,
   field: Field | null,
@@ -220,9 +227,7 @@ function escapeValue(draft: Draft, kind: FieldKind, value: Value): Value {
   if (kind === 'text') return escapeInto(draft, value as string);
   if (kind === 'texts') return (value as readonly string[]).map((item) => escapeInto(draft, item));
   if (kind !== 'object' && kind !== 'headers') return value;
-  const escaped = escapeJson(value as string);
-  if (escaped !== value) draft.escaped = true;
-  return escaped;
+  return escapeJsonInto(draft, value as string);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

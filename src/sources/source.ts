@@ -93,7 +93,10 @@ export interface Reject {
   readonly rawText: string;
 }
 
-/** What one HTTP answer holds, complete: anything less is an error. */
+/**
+ * What one HTTP answer holds, complete: anything less is an error. Rows, rejects and unknown names may be made
+ * only when first asked for, so that the next page can be requested before this one costs time.
+ */
 export interface Page {
   readonly rows: readonly Row[];
   readonly rejects: readonly Reject[];

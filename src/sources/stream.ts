@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { parseEnvelope, type RawEntry } from '../json.ts';
 import type { Ms } from '../model.ts';
-import type { Meter, Reject, Row } from './source.ts';
+import type { Meter, Page, Reject, Row } from './source.ts';
 
 /** A meter at zero. */
 export function createMeter(): Meter {
@@ -33,4 +33,28 @@ export function normaliseOne(
   if (result === undefined || entries.length !== 1)
     throw new Error(`expected the text of one entry, found ${entries.length}`);
   return result;
+}
+
+/** A page whose entries become rows when they are first asked for. */
+export function lazyPage(
+  frame: Pick<Page, 'next' | 'dateMs' | 'bytes' | 'readTo'>,
+  normalise: () => Pick<Page, 'rows' | 'rejects' | 'unknown'>,
+): Page {
+  let made: Pick<Page, 'rows' | 'rejects' | 'unknown'> | null = null;
+  const content = () => {
+    made ??= normalise();
+    return made;
+  };
+  return {
+    ...frame,
+    get rows() {
+      return content().rows;
+    },
+    get rejects() {
+      return content().rejects;
+    },
+    get unknown() {
+      return content().unknown;
+    },
+  };
 }

@@ -9,7 +9,7 @@ import { type ReadContext, readWindow } from './window.ts';
 
 /** A clock that is off by less than this is not worth a request. */
 const SKEW_MATTERS_MS = 5_000;
-/** Windows planned anew in a row without a new entry: something is wrong that no smaller window cures. */
+/** Windows planned anew or lost in a row without a new entry: something is wrong that no smaller window cures. */
 const MAX_BARREN_REPLANS = 60;
 
 /** What a run of one stream has read so far. */
@@ -84,6 +84,7 @@ class StreamRun {
   readonly #context: ReadContext;
   #again: Span | null;
   #barren = 0;
+  #taken = 0;
   #spentAt = 0;
   #spending: Promise<void> = Promise.resolve();
 
@@ -91,7 +92,7 @@ class StreamRun {
     this.#options = options;
     this.#startedMs = options.clock.now();
     this.#again = options.again;
-    const { stream, ledger, settleMs, retentionMs, clock, log, signal, mayRequest } = options;
+    const { stream, ledger, settleMs, retentionMs, clock, log, signal } = options;
     this.#context = {
       stream,
       ledger,
@@ -100,7 +101,7 @@ class StreamRun {
       clock,
       log,
       signal,
-      mayRequest,
+      mayRequest: () => this.#mayRequest(),
       meter: this.meter,
       onAnswer: (_, dateMs) => {
         this.skewMs = dateMs - clock.now();
@@ -162,11 +163,11 @@ class StreamRun {
       const end = await readWindow(this.#context, next.lease);
       if (end === 'stopped') return 'stopped';
       if (end === 'done') this.totals.windows++;
-      if (end === 'replanned') this.#barren++;
+      if (end === 'replanned' || end === 'lost') this.#barren++;
       if (this.#barren > MAX_BARREN_REPLANS) {
         throw new LogkeepError(
           'protocol',
-          `${stream.id}: windows were planned anew ${this.#barren} times in a row without getting anywhere; nothing was claimed`,
+          `${stream.id}: windows were planned anew or lost ${this.#barren} times in a row without getting anywhere; nothing was claimed`,
         );
       }
     }
@@ -181,6 +182,14 @@ class StreamRun {
     const skew = this.skewMs ?? 0;
     const now = this.#startedMs + (skew > 0 && skew < SKEW_MATTERS_MS ? 0 : skew);
     return Math.min(now - this.#options.settleMs, this.#options.untilMs ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** Retries use up the allowance too: what was sent beyond the pages that were allowed is taken from it first. */
+  #mayRequest(): boolean {
+    for (; this.#taken < this.meter.requests; this.#taken++) this.#options.mayRequest();
+    if (!this.#options.mayRequest()) return false;
+    this.#taken++;
+    return true;
   }
 
   #stored(lease: Lease, stored: Stored, share: number | null): void {

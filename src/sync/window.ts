@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import { isFailure, LogkeepError } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -44,6 +45,9 @@ export async function readWindow(context: ReadContext, lease: Lease): Promise<Wi
   const renewal = setInterval(() => reading.renew(), RENEW_MS);
   try {
     return await reading.run();
+  } catch (error) {
+    if (isFailure(error, 'lease')) return 'lost';
+    throw error;
   } finally {
     clearInterval(renewal);
   }
@@ -106,13 +110,8 @@ class WindowReading {
     }
     await this.#settleStoring(failure);
     if (ended === 'chain') return 'done';
-    try {
-      if (!this.#hand.empty) await this.#store(false);
-      await this.#storing;
-    } catch (error) {
-      if (isFailure(error, 'lease')) return 'lost';
-      throw error;
-    }
+    if (!this.#hand.empty) await this.#store(false);
+    await this.#storing;
     return this.#finish(failure);
   }
 
@@ -139,17 +138,22 @@ class WindowReading {
         if (result.done === true)
           throw new LogkeepError('protocol', `${stream.id}: the chain ended without a last page`);
         const page = result.value;
-        this.#take(page);
+        const dateMs = this.#meet(page);
+        const goesOn = page.next !== null && !signal.aborted && mayRequest();
+        if (goesOn) {
+          pending = pages.next();
+          pending.catch(() => {});
+          // One turn of the loop sends the request: the API works on it while this page becomes rows.
+          await nextTurn();
+        }
+        this.#hand.add(page, dateMs);
         if (page.next === null) {
           await this.#store(true);
           await this.#storing;
           return 'chain';
         }
-        if (signal.aborted) return 'stop';
-        this.#pieces = this.#walk?.pieces(page, this.#lastDate?.dateMs ?? 0) ?? null;
-        if (this.#pieces !== null || !mayRequest()) return 'stop';
-        pending = pages.next();
-        pending.catch(() => {});
+        this.#pieces = this.#walk?.pieces(page, dateMs) ?? null;
+        if (!goesOn || this.#pieces !== null) return 'stop';
         if (this.#hand.full) await this.#store(false);
       }
     } finally {
@@ -168,7 +172,8 @@ class WindowReading {
     }
   }
 
-  #take(page: Page): void {
+  /** Takes note of an answer and gives its time by the API's clock. */
+  #meet(page: Page): Ms {
     const localMs = this.#context.clock.now();
     const last = this.#lastDate;
     const dateMs = page.dateMs ?? (last === null ? null : last.dateMs + (localMs - last.localMs));
@@ -181,8 +186,8 @@ class WindowReading {
     this.#lastDate = { dateMs, localMs };
     this.#chainAt ??= dateMs;
     this.#pages++;
-    this.#hand.add(page, dateMs);
     this.#context.onAnswer(page, dateMs);
+    return dateMs;
   }
 
   /** Starts storing what is in hand, after what is being stored. */
@@ -226,17 +231,7 @@ class WindowReading {
 
   /** A failed commit outweighs whatever the reading said after it. */
   async #settleStoring(failure: unknown): Promise<void> {
-    try {
-      await this.#storing;
-    } catch (error) {
-      if (isFailure(error, 'lease')) {
-        this.#storing = Promise.resolve();
-        this.#hand.drop();
-        this.#abort.abort(error);
-        return;
-      }
-      throw error;
-    }
+    await this.#storing;
     if (failure !== null && !(failure instanceof LogkeepError)) throw failure;
   }
 
@@ -282,14 +277,8 @@ class WindowReading {
 
   async #replan(rest: ReturnType<typeof restOf>): Promise<WindowEnd> {
     const { windows, oversize } = rest ?? { windows: [] as Spans, oversize: null };
-    try {
-      await this.#context.ledger.replan(this.#lease, windows, oversize);
-      return 'replanned';
-    } catch (error) {
-      // Another process has the window, or the replan was done and its answer lost: either way others are open.
-      if (isFailure(error, 'lease')) return 'lost';
-      throw error;
-    }
+    await this.#context.ledger.replan(this.#lease, windows, oversize);
+    return 'replanned';
   }
 }
 

@@ -116,7 +116,9 @@ test.each(['v1', 'v2'] as const)(
           ['"timestamp"', `"${new Date(TIME).toISOString()}"`],
         ]).map((log, index) => `{"id":"id-${index}\\u0000","type":"log","${container}":${log}}`);
         const normalise = createDatadogNormaliser({ redactor, nowMs: () => TIME, transport });
-        const { rows } = normalise(parseEnvelope(`{"logs":[${texts.join(',')}]}`, ['logs']).entries);
+        const { rows } = normalise(
+          parseEnvelope(`{"logs":[${texts.join(',')}]}`, ['logs'], { marks: true }).entries,
+        );
         expect(rows.length).toBe(ENTRIES);
         for (const [index, row] of rows.entries()) {
           const back = rebuildDatadog(

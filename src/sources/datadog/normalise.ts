@@ -1,4 +1,4 @@
-import type { RawEntry } from '../../json.ts';
+import { isMark, type RawEntry, unmark, withoutMarks } from '../../json.ts';
 import { fieldTexts } from '../../json-scan.ts';
 import type { Redactor } from '../../redact.ts';
 import {
@@ -14,6 +14,7 @@ import {
   closeExtra,
   type Draft,
   escapeInto,
+  escapeJsonInto,
   extraJson,
   note,
   openDraft,
@@ -41,6 +42,8 @@ const INTAKE_TIME = columnOf('intake_time');
 const EXTRA = columnOf('extra');
 const ESCAPED = columnOf('escaped');
 
+const ATTRIBUTES = 'attributes';
+const ATTRIBUTES_COLUMN = columnOf(ATTRIBUTES);
 const SOURCE_TAG = 'source:';
 const NO_FIELDS: Readonly<Record<string, unknown>> = {};
 
@@ -60,7 +63,8 @@ export function createNormaliser({
     const rejects: Normalised['rejects'] = [];
     let undecoded = 0;
     const now = nowMs();
-    for (const entry of entries) {
+    for (const given of entries) {
+      const entry = marksStayInside(given, container) ? given : withoutMarks(given);
       const parsed = isObject(entry.value) ? entry.value : NO_FIELDS;
       const inner = parsed[container];
       const found = isObject(inner) ? inner : NO_FIELDS;
@@ -89,7 +93,10 @@ export function createNormaliser({
       for (const name in log) {
         const field = FIELD.get(name);
         const oddity = odd?.get(name);
-        if (field === undefined) {
+        if (name === ATTRIBUTES && entry.marked === true && isObject(log[name])) {
+          const json = unmark(JSON.stringify(log[name]));
+          values[ATTRIBUTES_COLUMN] = plain ? json : escapeJsonInto(draft, json);
+        } else if (field === undefined) {
           if (name === 'timestamp') {
             if (canonical && oddity === undefined) continue;
           } else {
@@ -124,6 +131,26 @@ export function createNormaliser({
     }
     return { rows, rejects, unknown: unknowns.take(), undecoded };
   };
+}
+
+/** Whether marked integers stand in the log's attributes alone, which go into their column as one JSON text. */
+function marksStayInside(entry: RawEntry, container: string): boolean {
+  if (entry.marked !== true) return true;
+  if (!isObject(entry.value)) return false;
+  for (const name in entry.value) {
+    if (name !== container && (typeof entry.value[name] === 'object' || isMark(entry.value[name])))
+      return false;
+  }
+  const log = entry.value[container];
+  if (!isObject(log)) return false;
+  for (const name in log) {
+    const value = log[name];
+    const nested = typeof value === 'object' && value !== null && !Array.isArray(value);
+    if (isMark(value) || (name !== ATTRIBUTES && nested)) return false;
+    if (name !== ATTRIBUTES && Array.isArray(value) && !value.every((item) => typeof item === 'string'))
+      return false;
+  }
+  return true;
 }
 
 function sourceOf(tags: readonly string[] | null): string | null {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { OpenOptions, Page, ReadOptions, Scope, Source, Stream, StreamSettings } from '../source.ts';
-import { createMeter, fingerprintOf, normaliseOne, skewOf } from '../stream.ts';
+import { createMeter, fingerprintOf, lazyPage, normaliseOne, skewOf } from '../stream.ts';
 import { datadogAllowance, datadogSense } from './api.ts';
 import { CURSOR_MAX_AGE_MS, readPages } from './client.ts';
 import { createNormaliser } from './normalise.ts';
@@ -48,7 +48,7 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
     async *read(o: ReadOptions): AsyncGenerator<Page, void> {
       for await (const page of readPages(access, o)) {
         const { next, dateMs, bytes, readTo } = page;
-        yield { ...normalise(page.entries), next, dateMs, bytes, readTo };
+        yield lazyPage({ next, dateMs, bytes, readTo }, () => normalise(page.entries));
       }
     },
     normalise: (text) => normaliseOne(text, normalise),

@@ -47,7 +47,7 @@ export const v1: Transport = {
       time: timeOf(window),
     }),
   read(text) {
-    const { envelope, key, entries } = parseEnvelope(text, ['logs']);
+    const { envelope, key, entries } = parseEnvelope(text, ['logs'], { marks: true });
     if (key === null) throw unknownEnvelope('logs', envelope);
     checkStatus(envelope.status ?? null);
     return { entries, next: cursorText(envelope.nextLogId, 'nextLogId') };
@@ -72,7 +72,7 @@ export const v2: Transport = {
       sort: 'timestamp',
     }),
   read(text) {
-    const { envelope, key, entries } = parseEnvelope(text, ['data']);
+    const { envelope, key, entries } = parseEnvelope(text, ['data'], { marks: true });
     if (key === null) throw unknownEnvelope('data', envelope);
     const meta = member(envelope, 'meta');
     // Older recordings have none; what is there must say that the query was finished.

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Http } from '../http.ts';
 import type { OpenOptions, Page, ReadOptions, Scope, Source, Stream, StreamSettings } from '../source.ts';
-import { createMeter, fingerprintOf, normaliseOne, skewOf } from '../stream.ts';
+import { createMeter, fingerprintOf, lazyPage, normaliseOne, skewOf } from '../stream.ts';
 import { type QstashAccess, qstashAllowance, readPages, requestPage } from './client.ts';
 import { createNormaliser } from './normalise.ts';
 import { defaults, environment, type QstashSettings, REACH_MS, secrets, settings } from './settings.ts';
@@ -40,7 +40,7 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
     async *read(o: ReadOptions): AsyncGenerator<Page, void> {
       for await (const page of readPages(access, o)) {
         const { next, dateMs, bytes } = page;
-        yield { ...normalise(page.entries), next, dateMs, bytes, readTo: null };
+        yield lazyPage({ next, dateMs, bytes, readTo: null }, () => normalise(page.entries));
       }
     },
     normalise: (text) => normaliseOne(text, normalise),

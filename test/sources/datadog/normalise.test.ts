@@ -16,7 +16,7 @@ const redactor = createRedactor(Buffer.alloc(32, 7));
 
 function read(entries: string, transport: Transport = 'v1') {
   const normalise = createNormaliser({ redactor, nowMs: () => NOW, transport });
-  const result = normalise(parseEnvelope(`{"logs":[${entries}]}`, ['logs']).entries);
+  const result = normalise(parseEnvelope(`{"logs":[${entries}]}`, ['logs'], { marks: true }).entries);
   return { ...result, stored: result.rows.map((row) => stored(row, tables.stages, 0)) };
 }
 
@@ -131,8 +131,11 @@ describe('a Datadog log as a row', () => {
   test('reports a field that is not known once, wherever it stands', () => {
     const normalise = createNormaliser({ redactor, nowMs: () => NOW });
     const page = `{"logs":[{"id":"${ID}","links":1,"content":{${LOG},"new":1}},{"id":"${ID}","content":{${LOG},"new":2}}]}`;
-    expect(normalise(parseEnvelope(page, ['logs']).entries).unknown).toEqual(['field:new', 'field:links']);
-    expect(normalise(parseEnvelope(page, ['logs']).entries).unknown).toEqual([]);
+    expect(normalise(parseEnvelope(page, ['logs'], { marks: true }).entries).unknown).toEqual([
+      'field:new',
+      'field:links',
+    ]);
+    expect(normalise(parseEnvelope(page, ['logs'], { marks: true }).entries).unknown).toEqual([]);
   });
 
   test('its raw text for quarantine, and that of a reject, hide what redaction names', () => {
@@ -157,7 +160,9 @@ describe('a Datadog log as a row', () => {
     const normalise = createNormaliser({ redactor, nowMs: () => NOW, transport });
     let logs = 0;
     for (const { response_body: body } of interactions) {
-      const { entries } = parseEnvelope(JSON.stringify(body), [transport === 'v1' ? 'logs' : 'data']);
+      const { entries } = parseEnvelope(JSON.stringify(body), [transport === 'v1' ? 'logs' : 'data'], {
+        marks: true,
+      });
       const { rows, rejects, unknown, undecoded } = normalise(entries);
       expect([rejects, unknown, undecoded]).toEqual([[], [], 0]);
       for (const [index, row] of rows.entries()) {

@@ -17,7 +17,9 @@ const open = createRedactor(key, []);
 
 function rebuilt(texts: readonly string[], transport: Transport, redactor: Redactor = open): string[] {
   const normalise = createNormaliser({ redactor, nowMs: () => NOW, transport });
-  const { rows, rejects } = normalise(parseEnvelope(`{"logs":[${texts.join(',')}]}`, ['logs']).entries);
+  const { rows, rejects } = normalise(
+    parseEnvelope(`{"logs":[${texts.join(',')}]}`, ['logs'], { marks: true }).entries,
+  );
   expect(rejects).toEqual([]);
   return rows.map((row) => {
     const log = stored(row, tables.stages, 0);
