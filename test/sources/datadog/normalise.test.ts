@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { equalJson, parseEnvelope } from '../../../src/json.ts';
 import { createRedactor } from '../../../src/redact.ts';
@@ -172,5 +173,45 @@ describe('a Datadog log as a row', () => {
       }
     }
     expect(logs).toBeGreaterThan(0);
+  });
+});
+
+describe('long integers read as marks', () => {
+  // Compact JSON without any other oddity, so that the page is proved with its marks; LONG stands for a long integer.
+  const LONG = '@long@';
+  const leaf = fc.oneof(fc.constant<unknown>(LONG), fc.constantFrom<unknown>('a', 1, null, true, 'source:x'));
+  const value = fc.oneof(
+    { weight: 3, arbitrary: leaf },
+    fc.array(leaf, { maxLength: 3 }),
+    fc.dictionary(fc.constantFrom('x', 'y'), fc.oneof(leaf, fc.array(leaf, { maxLength: 2 })), {
+      maxKeys: 2,
+    }),
+  );
+  const inner = fc.dictionary(
+    fc.constantFrom('message', 'host', 'tags', 'attributes', 'attributes', 'status', 'newer'),
+    value,
+  );
+  const outer = fc.dictionary(fc.constantFrom('id', 'links', 'type'), value);
+  const digits = (json: string) => json.replaceAll(`"${LONG}"`, '9223372036854775807');
+
+  test('make the same rows and rejects as the scanner, wherever in a log they stand', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(inner, outer), { minLength: 1, maxLength: 4 }), (entries) => {
+        const texts = entries.map(([log, beside]) =>
+          digits(
+            JSON.stringify({ id: ID, ...beside, content: { ...log, timestamp: '2022-10-25T14:03:49.000Z' } }),
+          ),
+        );
+        const page = `{"logs":[${texts.join(',')}]}`;
+        const [withMarks, without] = [{ marks: true }, { marks: false }].map((options) => {
+          const { rows, rejects, unknown } = createNormaliser({ redactor, nowMs: () => NOW })(
+            parseEnvelope(page, ['logs'], options).entries,
+          );
+          return { rows: rows.map((row) => [row.timeMs, row.parts, row.rawText()]), rejects, unknown };
+        });
+        expect(withMarks).toEqual(without);
+      }),
+      { numRuns: 500 },
+    );
   });
 });
