@@ -59,7 +59,7 @@ export async function loadBatch(
 ): Promise<number> {
   await client.query(openingSql(tables, target.stream));
   for (const { stage, encoded } of prepared.stages) {
-    if (encoded !== null) await copyRows(client, stage, encoded);
+    if (encoded !== null) await copyRows(client, { ...stage, name: physicalName(stage) }, encoded);
   }
   const results = (await client.query(closingSql(tables, prepared, target))) as unknown as pg.QueryResult[];
   const counted = results.find((result) => result.command === 'SELECT')?.rows[0] as { new: number };
@@ -82,7 +82,7 @@ export async function ensurePartitions(
 function openingSql(tables: SourceTables, stream: string): string {
   const stages = tables.stages.map((stage) => {
     const columns = stage.columns.map((column) => `${column.name} ${column.type}`).join(', ');
-    return `create temp table if not exists ${stage.name} (${columns}) on commit delete rows`;
+    return `create temp table if not exists ${physicalName(stage)} (${columns}) on commit delete rows`;
   });
   return [
     'begin',
@@ -93,6 +93,29 @@ function openingSql(tables: SourceTables, stream: string): string {
   ].join(';\n');
 }
 
+const physicalNames = new WeakMap<Stage, string>();
+
+/**
+ * Name of a stage's temp table: with a hash of its columns, since behind a pooler a connection may still have the
+ * table of another version.
+ */
+function physicalName(stage: Stage): string {
+  let name = physicalNames.get(stage);
+  if (name === undefined) {
+    const shape = stage.columns.map((column) => `${column.name} ${column.type}`).join();
+    name = `${stage.name}_${createHash('md5').update(shape).digest('hex').slice(0, 8)}`;
+    physicalNames.set(stage, name);
+  }
+  return name;
+}
+
+function withPhysicalNames(tables: SourceTables, sql: string): string {
+  return tables.stages.reduce(
+    (text, stage) => text.replaceAll(new RegExp(`\\b${stage.name}\\b`, 'g'), physicalName(stage)),
+    sql,
+  );
+}
+
 function closingSql(tables: SourceTables, prepared: Prepared, target: LoadTarget): string {
   const statements: string[] = [];
   if (prepared.rejects.length > 0)
@@ -101,7 +124,7 @@ function closingSql(tables: SourceTables, prepared: Prepared, target: LoadTarget
   const merges = empty ? [] : tables.merges;
   const relations = [
     `batch as materialized (select ${pg.escapeLiteral(target.stream)}::text as stream, now() as ingested_at)`,
-    ...merges.map((merge) => `${merge.name} as (${merge.sql})`),
+    ...merges.map((merge) => `${merge.name} as (${withPhysicalNames(tables, merge.sql)})`),
     `counted as (select ${empty ? '0' : '(select count(*) from new_row)::integer'} as new)`,
   ];
   const { record } = target;

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { LogkeepError } from '../errors.ts';
-import { escapeText } from '../escape.ts';
+import { escapeText, needsEscape } from '../escape.ts';
 import type { Ms, Span, Spans } from '../model.ts';
 import type { Meter, Quota, Stream } from '../sources/source.ts';
 import type { Batch, BatchContent, Lease, Ledger, Next, Outcome, Progress, Stored } from '../sync/ledger.ts';
@@ -236,14 +236,16 @@ class PostgresLedger implements Ledger {
   /** Arguments of `logkeep.checkpoint` up to `p_done`. */
   #checkpoint(lease: Lease, batch: Batch, number: number): string {
     const time = (ms: Ms | null) => (ms === null ? 'null' : `'${isoTime(ms)}'::timestamptz`);
+    // A cursor that Postgres cannot hold is given up: that costs a re-read after an interruption, and only then.
+    const cursor = batch.cursor === null || needsEscape(batch.cursor) ? null : batch.cursor;
     return [
       lease.windowId,
       lease.fence,
       number,
       this.#runId,
       batch.pages,
-      batch.cursor === null ? 'null' : pg.escapeLiteral(batch.cursor),
-      batch.cursor === null ? 'null' : 'clock_timestamp()',
+      cursor === null ? 'null' : pg.escapeLiteral(cursor),
+      cursor === null ? 'null' : 'clock_timestamp()',
       time(batch.chainAt),
       time(batch.readAt),
       time(batch.doneTo),

@@ -23,9 +23,9 @@ export interface QstashAccess {
 
 /** The pages of one window, newest first, until the chain ends. */
 export function readPages(access: QstashAccess, o: ReadOptions): AsyncGenerator<RawPage, void> {
-  // The oldest entry given so far: pages come newest first, but not strictly.
+  // The oldest time given so far, and what was given of it: pages come newest first, but not strictly.
   let oldestMs: Ms | null = null;
-  let lastGiven: RawPage['entries'] = [];
+  let given = new Set<string>();
   return readChain<RawPage>({
     label: access.api.label,
     cursor: o.cursor,
@@ -36,19 +36,34 @@ export function readPages(access: QstashAccess, o: ReadOptions): AsyncGenerator<
     believesEnd: async (ageMs) => {
       if (ageMs === Number.POSITIVE_INFINITY) return false;
       const to = oldestMs === null ? o.window.to : Math.min(oldestMs + 1, o.window.to);
-      if (to <= o.window.from) return true;
-      const { entries } = await requestPage(access, o, { from: o.window.from, to }, null, access.pageSize);
-      const given = new Set(lastGiven.map(stamp));
-      return entries.every((entry) => given.has(stamp(entry)));
+      // More than a page may share that time, so it is walked to its end; an entry without a time tells nothing.
+      let cursor: Cursor | null = null;
+      do {
+        const page: RawPage = await requestPage(
+          access,
+          o,
+          { from: o.window.from, to },
+          cursor,
+          access.pageSize,
+        );
+        if (page.entries.some((entry) => inWindow(o.window, entry) !== null && !given.has(stamp(entry)))) {
+          return false;
+        }
+        if (page.next === cursor) return cursor === null;
+        cursor = page.next;
+      } while (cursor !== null);
+      return true;
     },
     now: () => access.http.clock.now(),
     fetch: async (cursor, size) => {
       const page = await requestPage(access, o, o.window, cursor, size);
-      for (const { value } of page.entries) {
-        const time = timeOf(value);
-        if (time !== null && (oldestMs === null || time < oldestMs)) oldestMs = time;
+      for (const entry of page.entries) {
+        const time = inWindow(o.window, entry);
+        if (time === null || (oldestMs !== null && time > oldestMs)) continue;
+        if (time !== oldestMs) given = new Set();
+        oldestMs = time;
+        given.add(stamp(entry));
       }
-      if (page.entries.length > 0) lastGiven = page.entries;
       return page;
     },
     locate: (cursor) => locate(access, o, cursor, oldestMs),
@@ -106,9 +121,10 @@ function stamp({ value }: RawEntry): string {
   return JSON.stringify([messageId, state, time]);
 }
 
-function timeOf(entry: unknown): Ms | null {
-  const time = (entry as { time?: unknown } | null)?.time;
-  return typeof time === 'number' && Number.isSafeInteger(time) ? time : null;
+/** The entry's time; null where it has none, or none that the window could hold. */
+function inWindow(window: Span, { value }: RawEntry): Ms | null {
+  const time = (value as { time?: unknown } | null)?.time;
+  return typeof time === 'number' && time >= window.from && time < window.to ? time : null;
 }
 
 /**

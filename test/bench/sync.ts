@@ -1,0 +1,62 @@
+import { openApp, syncStreams } from '../../src/app.ts';
+import { systemClock } from '../../src/clock.ts';
+import { loadConfig } from '../../src/config.ts';
+import { openLog } from '../../src/log.ts';
+import type { Span } from '../../src/model.ts';
+import { SOURCES } from '../../src/sources/list.ts';
+import { beChild, childTask } from './child.ts';
+import { type Effort, startEffort } from './effort.ts';
+import type { SourceName } from './pages.ts';
+
+/** One sync, as the command does it. */
+export interface SyncTask {
+  readonly source: SourceName;
+  readonly api: string;
+  readonly database: string;
+  readonly span: Span;
+  /** Read all of it again, although it is covered. */
+  readonly again: boolean;
+}
+
+/** What came of it; times in ms, sizes in bytes. */
+export interface Synced extends Effort {
+  readonly fetched: number;
+  readonly fresh: number;
+  readonly known: number;
+  readonly quarantined: number;
+  readonly requests: number;
+}
+
+const task = childTask<SyncTask>();
+const config = loadConfig({
+  env: {
+    DATABASE_URL: task.database,
+    ...(task.source === 'qstash'
+      ? { QSTASH_TOKEN: 'bench', QSTASH_URL: task.api }
+      : { DD_API_KEY: 'bench', DD_APP_KEY: 'bench', DD_API_URL: task.api }),
+  },
+  cwd: '/',
+  file: null,
+  sources: SOURCES,
+});
+const app = await openApp(config, config.streams, systemClock, openLog(config.logLevel));
+
+// What Node and the modules take before anything is read.
+const startRssBytes = process.resourceUsage().maxRSS * 1024;
+await beChild(startRssBytes, async (): Promise<Synced> => {
+  const effort = startEffort();
+  const results = await syncStreams(app, {
+    since: { atMs: task.span.from },
+    untilMs: task.span.to,
+    again: task.again ? task.span : null,
+    signal: new AbortController().signal,
+    mayRequest: () => true,
+    watch: () => {},
+  });
+  const spent = effort();
+  const [result] = results;
+  if (result?.outcome !== 'done') throw result?.error ?? new Error('no stream was read');
+  const { fetched, fresh, known, quarantined } = result.totals;
+  return { ...spent, fetched, fresh, known, quarantined, requests: result.meter.requests };
+});
+await app.close();

@@ -1,0 +1,38 @@
+import type { SourceTables } from '../../src/sources/source.ts';
+
+/** What the toy's migration would hold. */
+export const DDL: readonly string[] = [
+  `create table logkeep.toy_reading (
+    time timestamptz not null,
+    ingested_at timestamptz not null,
+    stream text not null,
+    reading_id text not null,
+    reading jsonb not null,
+    primary key (stream, time, reading_id)
+  ) partition by range (time)`,
+  `comment on table logkeep.toy_reading is 'Readings, one row each, partitioned by UTC day of time.'`,
+];
+
+/** The toy's one table, as data. */
+export const tables: SourceTables = {
+  stages: [
+    {
+      name: 'stage_toy_reading',
+      columns: [
+        { name: 'reading_id', type: 'text' },
+        { name: 'time', type: 'timestamptz' },
+        { name: 'reading', type: 'jsonb' },
+      ],
+    },
+  ],
+  partitioned: ['toy_reading'],
+  merges: [
+    {
+      name: 'new_row',
+      sql: `insert into logkeep.toy_reading (time, reading_id, reading, stream, ingested_at)
+        select time, reading_id, reading, batch.stream, batch.ingested_at from stage_toy_reading, batch
+        on conflict do nothing returning time`,
+    },
+  ],
+  entries: { table: 'toy_reading', time: 'time' },
+};
