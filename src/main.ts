@@ -12,6 +12,8 @@ if (major > 22 || (major === 22 && minor >= 19)) {
 }
 
 async function main(): Promise<void> {
+  const { keepMemoryLow } = await import('./memory.ts');
+  keepMemoryLow();
   const [{ runProgram }, { systemClock }, { LogkeepError }] = await Promise.all([
     import('./cli/program.ts'),
     import('./clock.ts'),

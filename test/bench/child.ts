@@ -15,7 +15,9 @@ export async function startChild<Ready, Result>(
   task: unknown,
   nodeOptions: readonly string[] = [],
 ): Promise<Child<Ready, Result>> {
-  const child = fork(new URL(file, import.meta.url), [JSON.stringify(task)], { execArgv: [...nodeOptions] });
+  // Compiled, as users have it, each file ends in .js.
+  const name = import.meta.url.endsWith('.js') ? file.replace(/\.ts$/, '.js') : file;
+  const child = fork(new URL(name, import.meta.url), [JSON.stringify(task)], { execArgv: [...nodeOptions] });
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const ready = await nextMessage<Ready>(child, file);
   return {

@@ -1,3 +1,4 @@
+import './low-memory.ts';
 import { openApp, syncStreams } from '../../src/app.ts';
 import { systemClock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config.ts';
