@@ -49,7 +49,7 @@ export interface LoadTarget {
 /**
  * Stores a prepared batch and its checkpoint in one transaction on `client`; returns how many entries were new.
  * When it throws, either nothing was stored or, if the connection broke at the COMMIT, the checkpoint tells.
- * `lock` names what only one transaction may load at a time (the stream): two would deadlock now and then.
+ * One transaction loads a stream at a time: two would deadlock now and then, and are slower together.
  */
 export async function loadBatch(
   client: pg.PoolClient,

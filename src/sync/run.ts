@@ -154,6 +154,7 @@ class StreamRun {
       if (next.status === 'caught-up') return 'done';
       if (next.status === 'held') {
         watch({ kind: 'held', by: next.by });
+        this.#spend();
         await clock.sleep(Math.min(1_000, Math.max(50, next.forMs)), signal).catch(() => {});
         continue;
       }
@@ -192,14 +193,8 @@ class StreamRun {
     return true;
   }
 
-  #stored(lease: Lease, stored: Stored, share: number | null): void {
-    this.totals.fetched += stored.fetched;
-    this.totals.fresh += stored.fresh;
-    this.totals.known += stored.known;
-    this.totals.quarantined += stored.quarantined;
-    if (stored.fresh > 0) this.#barren = 0;
-    const { totals, meter } = this;
-    this.#options.watch({ kind: 'stored', window: lease.window, share, totals, meter });
+  /** Records what was spent, now and then; it also says that the run is alive. */
+  #spend(): void {
     if (performance.now() - this.#spentAt < 2_000) return;
     this.#spentAt = performance.now();
     this.#spending = this.#options.ledger
@@ -210,5 +205,16 @@ class StreamRun {
           'spend not recorded',
         ),
       );
+  }
+
+  #stored(lease: Lease, stored: Stored, share: number | null): void {
+    this.totals.fetched += stored.fetched;
+    this.totals.fresh += stored.fresh;
+    this.totals.known += stored.known;
+    this.totals.quarantined += stored.quarantined;
+    if (stored.fresh > 0) this.#barren = 0;
+    const { totals, meter } = this;
+    this.#options.watch({ kind: 'stored', window: lease.window, share, totals, meter });
+    this.#spend();
   }
 }
