@@ -40,7 +40,7 @@ const STATEMENTS = [
     'One row for each stream and each set of filters it ever had (fingerprint); active marks the set in force. Progress is what covered holds.'`,
   `comment on column logkeep.stream.asked_from is 'The earliest time ever asked for.'`,
   `comment on column logkeep.stream.covered is 'Event time that was read to the end of a window.'`,
-  `comment on column logkeep.stream.settled is 'Covered, and re-read after the lateness horizon without finding anything new.'`,
+  `comment on column logkeep.stream.settled is 'Covered, and re-read after the lateness horizon without finding anything new. Empty as long as no sweep has run.'`,
   `comment on column logkeep.stream.expired is 'Asked for, but the API could no longer show it: known lost, never covered.'`,
   `comment on column logkeep.stream.oversize is 'Milliseconds that hold an entry larger than the body cap: known missing, never covered.'`,
   `comment on column logkeep.stream.young is 'Covered, but last read at an age below the overlap: due for a second read.'`,
@@ -148,4 +148,9 @@ const STATEMENTS = [
     select stream, 'oversize', lower(span), upper(span) from active, unnest(oversize) as span`,
   `comment on view logkeep.gap is
     'What is missing of the time asked for: hole (not read), expired (no longer shown by the API), oversize (an entry beyond the body cap).'`,
+  `comment on column logkeep.stream.stream is 'Name from the settings, such as qstash.main.'`,
+  `comment on column logkeep.stream.fingerprint is 'Hash of what decides which entries the API shows: host, account, filters, tier.'`,
+  `comment on column logkeep.run.fetched is 'Entries that the API gave; each is exactly one of new, known and quarantined.'`,
+  `comment on column logkeep.quarantine.reason is 'Why it could not become a row: no_time, no_id, time_out_of_bounds, identity_clash, not_an_object or too_large.'`,
+  `comment on column logkeep.gap.kind is 'hole, expired or oversize.'`,
 ];

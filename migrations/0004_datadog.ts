@@ -35,4 +35,12 @@ const STATEMENTS = [
   `comment on column logkeep.datadog_log.intake_time is 'When Datadog took the log in, from its id: minus timestamp it is the lateness.'`,
   `comment on column logkeep.datadog_log.extra is 'Fields without a column, and values that did not fit theirs, as received.'`,
   `comment on column logkeep.datadog_log.escaped is 'True where text holds escapes; see logkeep.unescape().'`,
+  `comment on column logkeep.datadog_log.timestamp is 'When it happened, by the log itself.'`,
+  `comment on column logkeep.datadog_log.stream is 'The stream that brought it.'`,
+  `comment on column logkeep.datadog_log.host is 'Host that sent it.'`,
+  `comment on column logkeep.datadog_log.service is 'Service that logged it.'`,
+  `comment on column logkeep.datadog_log.message is 'The log text.'`,
+  `comment on column logkeep.datadog_log.tags is 'As received: with duplicates, in their order.'`,
+  `comment on column logkeep.datadog_log.attributes is 'Nested attributes; every digit of every number is kept.'`,
+  `comment on column logkeep.datadog_log.ingested_at is 'When logkeep stored it.'`,
 ];

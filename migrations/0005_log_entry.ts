@@ -20,4 +20,12 @@ const STATEMENTS = [
     from logkeep.datadog_log d`,
   `comment on view logkeep.log_entry is
     'QStash and Datadog entries side by side. (stream, time, id) is the key of the row behind; link is what the service knows it by (message id, log id).'`,
+  `comment on column logkeep.log_entry.time is 'When it happened.'`,
+  `comment on column logkeep.log_entry.stream is 'The stream that brought it.'`,
+  `comment on column logkeep.log_entry.source is 'qstash or datadog.'`,
+  `comment on column logkeep.log_entry.id is 'entry_id of qstash_log, event_id of datadog_log.'`,
+  `comment on column logkeep.log_entry.level is 'Severity; for QStash error (ERROR, FAILED), warn (RETRY, cancelled) or info.'`,
+  `comment on column logkeep.log_entry.service is 'Datadog: service or else host. QStash: the destination.'`,
+  `comment on column logkeep.log_entry.message is 'Datadog: the text. QStash: state, message id and error.'`,
+  `comment on column logkeep.log_entry.link is 'What the service knows it by: message id or log id.'`,
 ];

@@ -3,7 +3,7 @@
  *
  * ```ts
  * import { openStore } from 'logkeep';
- * const { db, close } = openStore(process.env.DATABASE_URL);
+ * const { db, close } = openStore('postgres://localhost/logs');
  * const failed = await db.selectFrom('qstash_message').selectAll().where('state', '=', 'FAILED').execute();
  * await close();
  * ```

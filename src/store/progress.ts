@@ -33,7 +33,7 @@ export interface LedgerOptions {
  */
 export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const { stream, store } = options;
-  const feed = [stream.id, stream.fingerprint];
+  const key = [stream.id, stream.fingerprint];
   try {
     const runId = await inTransaction(store.pool, async (client) => {
       await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [
@@ -41,14 +41,14 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       ]);
       await client.query(
         'update logkeep.stream set active = false where stream = $1 and fingerprint <> $2 and active',
-        feed,
+        key,
       );
       await client.query(
         `insert into logkeep.stream as s (stream, fingerprint, source, asked_from, retention)
         values ($1, $2, $3, date_trunc('second', $4::timestamptz), $5)
         on conflict (stream, fingerprint) do update set active = true, retention = excluded.retention,
           asked_from = least(s.asked_from, excluded.asked_from)`,
-        [...feed, stream.source, isoTime(options.askedFrom), `${options.retentionMs} ms`],
+        [...key, stream.source, isoTime(options.askedFrom), `${options.retentionMs} ms`],
       );
       await client.query(
         `update logkeep.run set outcome = 'crashed', finished_at = alive_until, error = 'the process ended without a word'
@@ -57,7 +57,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       );
       const { rows } = await client.query<{ id: string }>(
         'insert into logkeep.run (stream, fingerprint, job, holder) values ($1, $2, $3, $4) returning id',
-        [...feed, options.job, options.holder],
+        [...key, options.job, options.holder],
       );
       return (rows[0] as { id: string }).id;
     });
@@ -200,7 +200,7 @@ class PostgresLedger implements Ledger {
           quota_reset_at = coalesce($11, quota_reset_at), api_skew = coalesce($12::interval, api_skew)
         where stream = $1 and fingerprint = $2`,
         [
-          ...this.#feed,
+          ...this.#key,
           requests,
           retries,
           waits,
@@ -229,7 +229,7 @@ class PostgresLedger implements Ledger {
     return this.#options.store.pool;
   }
 
-  get #feed(): readonly [string, string] {
+  get #key(): readonly [string, string] {
     return [this.#options.stream.id, this.#options.stream.fingerprint];
   }
 

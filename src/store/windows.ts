@@ -6,8 +6,8 @@ import { isoTime, parseSpans, spansColumn } from './coverage.ts';
 /** How long a lease holds without being renewed, by the database's clock. */
 export const LEASE_MS = 10_000;
 
-/** Whose windows: a stream under one set of filters. */
-export interface Feed {
+/** A stream under one set of filters: whose windows are meant. */
+export interface StreamKey {
   readonly id: string;
   readonly fingerprint: string;
 }
@@ -21,16 +21,20 @@ export interface Counting {
 }
 
 /** Takes the stream's row lock, under which alone windows are planned and replaced, and reads its progress. */
-export async function lockProgress(client: pg.PoolClient, feed: Feed, counting: Counting): Promise<Progress> {
+export async function lockProgress(
+  client: pg.PoolClient,
+  key: StreamKey,
+  counting: Counting,
+): Promise<Progress> {
   const { rows } = await client.query(
     `select extract(epoch from asked_from) * 1000 as asked_from, ${spansColumn('covered')} as covered,
       ${spansColumn('expired')} as expired, ${spansColumn('oversize')} as oversize, ${spansColumn('young')} as young
     from logkeep.stream where stream = $1 and fingerprint = $2 for update`,
-    [feed.id, feed.fingerprint],
+    [key.id, key.fingerprint],
   );
   const open = await client.query<{ from_time: Date; to_time: Date }>(
     'select from_time, to_time from logkeep.sync_window where stream = $1 and fingerprint = $2',
-    [feed.id, feed.fingerprint],
+    [key.id, key.fingerprint],
   );
   const covered = parseSpans(rows[0].covered);
   const newest = covered.at(-1)?.to;
@@ -44,13 +48,13 @@ export async function lockProgress(client: pg.PoolClient, feed: Feed, counting: 
     overlapEntries:
       newest === undefined
         ? 0
-        : await countEntries(client, feed, counting, { from: newest - counting.overlapMs, to: newest }),
+        : await countEntries(client, key, counting, { from: newest - counting.overlapMs, to: newest }),
   };
 }
 
 async function countEntries(
   client: pg.PoolClient,
-  feed: Feed,
+  key: StreamKey,
   counting: Counting,
   span: Span,
 ): Promise<number> {
@@ -58,7 +62,7 @@ async function countEntries(
   const { rows } = await client.query(
     `select count(*)::integer as entries from
       (select from logkeep.${table} where stream = $1 and ${time} >= $2 and ${time} < $3 limit $4) e`,
-    [feed.id, isoTime(span.from), isoTime(span.to), pageSize + 1],
+    [key.id, isoTime(span.from), isoTime(span.to), pageSize + 1],
   );
   return rows[0].entries;
 }
@@ -67,7 +71,7 @@ async function countEntries(
  * Leases the oldest window that nobody holds; null if there is none. `skip locked`: a window whose commit is under
  * way is not free, and waiting for it under the stream's lock could deadlock with that commit.
  */
-export async function leaseFree(client: pg.PoolClient, feed: Feed, holder: string): Promise<Next | null> {
+export async function leaseFree(client: pg.PoolClient, key: StreamKey, holder: string): Promise<Next | null> {
   const { rows } = await client.query(
     `update logkeep.sync_window set fence = fence + 1, holder = $3, lease_until = clock_timestamp() + $4::interval
     where id = (
@@ -76,7 +80,7 @@ export async function leaseFree(client: pg.PoolClient, feed: Feed, holder: strin
       order by from_time limit 1 for update skip locked)
     returning id, fence, from_time, to_time, done_to, cursor, chain_at,
       extract(epoch from clock_timestamp() - cursor_at) * 1000 as cursor_age`,
-    [feed.id, feed.fingerprint, holder, `${LEASE_MS} ms`],
+    [key.id, key.fingerprint, holder, `${LEASE_MS} ms`],
   );
   const row = rows[0];
   if (row === undefined) return null;
@@ -95,11 +99,11 @@ export async function leaseFree(client: pg.PoolClient, feed: Feed, holder: strin
 }
 
 /** Whose lease ends first; null when no window is open. */
-export async function firstHolder(client: pg.PoolClient, feed: Feed): Promise<Next | null> {
+export async function firstHolder(client: pg.PoolClient, key: StreamKey): Promise<Next | null> {
   const { rows } = await client.query(
     `select holder, extract(epoch from lease_until - clock_timestamp()) * 1000 as for_ms
     from logkeep.sync_window where stream = $1 and fingerprint = $2 order by lease_until limit 1`,
-    [feed.id, feed.fingerprint],
+    [key.id, key.fingerprint],
   );
   const row = rows[0];
   if (row === undefined) return null;
@@ -110,11 +114,11 @@ export async function firstHolder(client: pg.PoolClient, feed: Feed): Promise<Ne
   };
 }
 
-export async function insertWindows(client: pg.PoolClient, feed: Feed, windows: Spans): Promise<void> {
+export async function insertWindows(client: pg.PoolClient, key: StreamKey, windows: Spans): Promise<void> {
   for (const window of windows) {
     await client.query(
       'insert into logkeep.sync_window (stream, fingerprint, from_time, to_time) values ($1, $2, $3, $4)',
-      [feed.id, feed.fingerprint, isoTime(window.from), isoTime(window.to)],
+      [key.id, key.fingerprint, isoTime(window.from), isoTime(window.to)],
     );
   }
 }
