@@ -39,6 +39,7 @@ export interface Config {
   readonly effective: readonly EffectiveSetting[];
 }
 
+/** Where settings come from. */
 export interface LoadOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;

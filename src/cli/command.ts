@@ -84,6 +84,7 @@ export interface CommandOptions {
   schema: Readonly<Record<never, never>>;
 }
 
+/** What can follow `logkeep` on the command line. */
 export type CommandName = keyof CommandOptions;
 
 /**

@@ -113,6 +113,7 @@ export const GENERAL_VARIABLES: Readonly<Partial<Record<keyof typeof general.sha
 
 /** What a stream may be called. */
 export const STREAM_NAME = /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/;
+/** Most characters of a name. */
 export const STREAM_NAME_LIMIT = 63;
 
 function databaseUrl() {

@@ -55,6 +55,7 @@ export type Fault =
   /** The credentials are refused; default 401 for QStash, 403 for Datadog. */
   | { readonly kind: 'refuse'; readonly status?: 401 | 403 };
 
+/** Name of a fault. */
 export type FaultKind = Fault['kind'];
 
 /** Which faults each API can have. */

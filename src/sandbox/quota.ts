@@ -6,6 +6,7 @@ export interface QuotaWindow {
   take(nowMs: Ms): QuotaState & { readonly granted: boolean };
 }
 
+/** How much of a quota is used. */
 export interface QuotaState {
   readonly limit: number;
   readonly remaining: number;

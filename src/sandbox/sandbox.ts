@@ -29,6 +29,7 @@ export const SANDBOX_TOKENS: SandboxTokens = {
   appKey: 'sandbox-dd-app-key',
 };
 
+/** How the stand-ins behave; all of it has defaults. */
 export interface SandboxOptions {
   /** Default 1. The same seed, clock and calls give the same answers to the byte. */
   readonly seed?: number;
@@ -52,6 +53,7 @@ export interface TruthOptions<Filter> {
   readonly visibleAt?: Ms;
 }
 
+/** Both stand-ins, serving until closed. */
 export interface Sandbox {
   /** Where both APIs are. */
   readonly url: string;

@@ -27,6 +27,7 @@ export interface RequestRecord {
   readonly entries: number;
 }
 
+/** What the HTTP server needs. */
 export interface ServerOptions {
   readonly host: string;
   readonly port: number;
@@ -36,6 +37,7 @@ export interface ServerOptions {
   readonly record: (request: RequestRecord) => void;
 }
 
+/** A server that listens. */
 export interface RunningServer {
   readonly port: number;
   close(): Promise<void>;

@@ -13,6 +13,7 @@ export interface Normalised {
   readonly unknown: string[];
 }
 
+/** What turning entries into rows needs; `nowMs` is the local clock. */
 export interface NormaliserOptions {
   readonly redactor: Redactor;
   readonly nowMs: () => Ms;

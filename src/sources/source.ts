@@ -21,9 +21,12 @@ export interface ColumnForms {
   /** JSON text, escaped for Postgres; sent as it is */
   jsonb: string;
 }
+/** Name of a Postgres type that a stage may use. */
 export type ColumnType = keyof ColumnForms;
+/** A value on its way into a stage; null is SQL null. */
 export type Value = ColumnForms[ColumnType] | null;
 
+/** A column of a stage; its name is the one in the tables. */
 export interface StageColumn {
   readonly name: string;
   readonly type: ColumnType;
@@ -122,6 +125,7 @@ export interface Meter {
   bytes: number;
 }
 
+/** What reading one window needs. */
 export interface ReadOptions {
   readonly window: Span;
   /** Resume here; null: from the start. */
@@ -207,6 +211,7 @@ export interface StreamSettings {
   readonly own: unknown;
 }
 
+/** What opening a stream needs; all of it is shared by the streams of a process. */
 export interface OpenOptions {
   readonly clock: Clock;
   readonly log: Log;

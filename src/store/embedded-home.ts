@@ -36,6 +36,7 @@ const SETTINGS = {
   log_checkpoints: 'off',
 };
 
+/** Where the cluster and its programs are to be. */
 export interface HomeOptions {
   /** Where logkeep keeps its things, such as `./.logkeep`. */
   readonly dir: string;

@@ -36,6 +36,7 @@ export interface Embedded {
   release(): Promise<void>;
 }
 
+/** Which embedded Postgres. */
 export interface EmbeddedOptions {
   /** Where logkeep keeps its things, such as `./.logkeep`: the cluster is `dir/cluster`. */
   readonly dir: string;

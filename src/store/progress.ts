@@ -15,6 +15,7 @@ import { firstHolder, insertWindows, LEASE_MS, leaseFree, lockProgress, removeWi
 
 const COMMIT_TRIES = 5;
 
+/** Whose ledger, and how far back it is to go. */
 export interface LedgerOptions {
   readonly store: Store;
   readonly partitions: Partitions;

@@ -12,6 +12,7 @@ export interface WindowStatus {
   readonly holder: string | null;
 }
 
+/** How a run went, or goes. */
 export interface RunStatus {
   readonly job: string;
   readonly startedMs: Ms;

@@ -114,6 +114,7 @@ export async function firstHolder(client: pg.PoolClient, key: StreamKey): Promis
   };
 }
 
+/** Adds planned windows, free for whoever leases them first. */
 export async function insertWindows(client: pg.PoolClient, key: StreamKey, windows: Spans): Promise<void> {
   for (const window of windows) {
     await client.query(

@@ -59,6 +59,7 @@ export interface Batch {
   readonly done: boolean;
 }
 
+/** What became of a batch: each entry fetched is exactly one of fresh, known and quarantined. */
 export interface Stored {
   readonly fetched: number;
   readonly fresh: number;
@@ -66,6 +67,7 @@ export interface Stored {
   readonly quarantined: number;
 }
 
+/** How a run ended; `stopped` is on request. */
 export type Outcome = 'done' | 'stopped' | 'failed';
 
 /** One stream's progress and rows, kept by the store for the pump. Every method may throw `database`. */

@@ -37,6 +37,7 @@ export type RunEvent =
   | { readonly kind: 'waiting'; readonly waitMs: number }
   | { readonly kind: 'held'; readonly by: string };
 
+/** What a run of one stream needs. */
 export interface RunOptions {
   readonly stream: Stream;
   readonly ledger: Ledger;
@@ -55,6 +56,7 @@ export interface RunOptions {
   readonly watch: (event: RunEvent) => void;
 }
 
+/** How a run of one stream went. */
 export interface RunResult {
   readonly outcome: Outcome;
   readonly error: LogkeepError | null;

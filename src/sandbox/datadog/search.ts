@@ -5,6 +5,7 @@ import { compareLogs, type DatadogLedger, type DatadogStored } from './ledger.ts
 /** A place in the order of logs. */
 export type Place = Pick<DatadogStored, 'timeMs' | 'tie' | 'inner'>;
 
+/** What a request asks for, whichever API it came through. */
 export interface Search {
   readonly from: Ms;
   readonly to: Ms;
@@ -18,6 +19,7 @@ export interface Search {
   readonly start: { readonly place: Place; readonly inclusive: boolean } | null;
 }
 
+/** What it gets. */
 export interface SearchPage {
   readonly logs: readonly DatadogStored[];
   /** The first log of the next page. */

@@ -55,6 +55,7 @@ export const settings = z
 /** The settings as `open` gets them: what is absent is null. */
 export type DatadogSettings = z.output<typeof settings>;
 
+/** Settings that are masked wherever they are shown. */
 export const secrets: Source['secrets'] = ['api_key', 'app_key'];
 
 /** Most indexes keep logs for 15 days. */
@@ -71,6 +72,7 @@ export const defaults: Source['defaults'] = {
   page_size: 1000,
 };
 
+/** Variables that declare a stream without a file. */
 export const environment: Source['environment'] = {
   stream: 'datadog.main',
   variables: [

@@ -50,6 +50,7 @@ export const settings = z.strictObject({
 /** The settings as `open` gets them: an absent filter is null. */
 export type QstashSettings = z.output<typeof settings>;
 
+/** Settings that are masked wherever they are shown. */
 export const secrets: Source['secrets'] = ['token'];
 
 /** The longest that a plan keeps logs. */
@@ -63,6 +64,7 @@ export const defaults: Source['defaults'] = {
   page_size: 100,
 };
 
+/** Variables that declare a stream without a file. */
 export const environment: Source['environment'] = {
   stream: 'qstash.main',
   variables: [
