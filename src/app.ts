@@ -191,6 +191,7 @@ async function syncStream(app: App, { stream, settings }: OpenStream, ask: SyncA
       stream,
       askedFrom,
       retentionMs,
+      nowMs: clock.now(),
       overlapMs,
       job: 'sync',
       holder,

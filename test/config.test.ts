@@ -122,6 +122,11 @@ describe('general settings', () => {
     expect(
       complaint(null, { DATABASE_URL: 'postgres://u:s3cr#t@h:port/db', QSTASH_TOKEN: 't' }),
     ).not.toContain('s3cr');
+    for (const unreadable of ['u:s3cr3t@h/db', 'host=h user=u password=s3cr3t', 'host=h Password = s3cr3t']) {
+      expect(complaint(null, { DATABASE_URL: unreadable, QSTASH_TOKEN: 't' })).toMatch(
+        /^DATABASE_URL: "\*\*\*\*": expected an address/,
+      );
+    }
     expect(complaint(null, { DATABASE_URL_DIRECT: 'postgres://h/db', QSTASH_TOKEN: 't' })).toContain(
       'DATABASE_URL_DIRECT: "postgres://h/db": expected DATABASE_URL',
     );

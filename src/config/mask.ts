@@ -3,9 +3,12 @@ export const MASK = '****';
 
 const SECRET_PARAMETER = /pass|secret|token|key|auth|signature/i;
 
+/** An address without its scheme (user:password@host), or one in keywords (password=...). */
+const UNREADABLE = /^[^\s/@:]+:[^\s@]+@|\bpass(word|wd)?\s*=/i;
+
 /** `value` with the passwords of addresses hidden; text that seems to hold an unreadable address is hidden whole. */
 export function maskAddresses(value: string): string {
-  if (!value.includes('://')) return value;
+  if (!value.includes('://')) return UNREADABLE.test(value) ? MASK : value;
   const url = URL.parse(value);
   if (url === null) return MASK;
   if (url.password !== '') url.password = MASK;

@@ -22,6 +22,7 @@ export interface LedgerOptions {
   readonly stream: Stream;
   readonly askedFrom: Ms;
   readonly retentionMs: number;
+  readonly nowMs: Ms;
   readonly overlapMs: number;
   readonly job: string;
   /** Who we are, for others to read: `host:pid:random`. */
@@ -30,7 +31,7 @@ export interface LedgerOptions {
 
 /**
  * Opens the ledger of one stream: its row is made or brought up to date (the fingerprint in force, the earliest
- * time asked for), runs of dead processes are closed, and a run of ours begins.
+ * time asked for, what a longer retention makes readable again), runs of dead processes are closed, and a run of ours begins.
  */
 export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const { stream, store } = options;
@@ -48,8 +49,15 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
         `insert into logkeep.stream as s (stream, fingerprint, source, asked_from, retention)
         values ($1, $2, $3, date_trunc('second', $4::timestamptz), $5)
         on conflict (stream, fingerprint) do update set active = true, retention = excluded.retention,
-          asked_from = least(s.asked_from, excluded.asked_from)`,
-        [...key, stream.source, isoTime(options.askedFrom), `${options.retentionMs} ms`],
+          asked_from = least(s.asked_from, excluded.asked_from),
+          expired = s.expired - tstzmultirange(tstzrange($6, null))`,
+        [
+          ...key,
+          stream.source,
+          isoTime(options.askedFrom),
+          `${options.retentionMs} ms`,
+          isoTime(options.nowMs - options.retentionMs),
+        ],
       );
       await client.query(
         `update logkeep.run set outcome = 'crashed', finished_at = alive_until, error = 'the process ended without a word'

@@ -73,17 +73,26 @@ async function countEntries(
  */
 export async function leaseFree(client: pg.PoolClient, key: StreamKey, holder: string): Promise<Next | null> {
   const { rows } = await client.query(
-    `update logkeep.sync_window set fence = fence + 1, holder = $3, lease_until = clock_timestamp() + $4::interval
-    where id = (
-      select id from logkeep.sync_window
+    `with free as (
+      select id, holder from logkeep.sync_window
       where stream = $1 and fingerprint = $2 and (lease_until is null or lease_until < clock_timestamp())
       order by from_time limit 1 for update skip locked)
-    returning id, fence, from_time, to_time, done_to, cursor, chain_at,
+    update logkeep.sync_window w set fence = fence + 1, holder = $3, lease_until = clock_timestamp() + $4::interval
+    from free where w.id = free.id
+    returning w.id, fence, from_time, to_time, done_to, cursor, chain_at, free.holder as before,
       extract(epoch from clock_timestamp() - cursor_at) * 1000 as cursor_age`,
     [key.id, key.fingerprint, holder, `${LEASE_MS} ms`],
   );
   const row = rows[0];
   if (row === undefined) return null;
+  // Who let a lease run out has died, or will find its run taken for dead and say otherwise at its end.
+  if (row.before !== null && row.before !== holder) {
+    await client.query(
+      `update logkeep.run set outcome = 'crashed', finished_at = clock_timestamp(), error = 'another process took its window over'
+      where stream = $1 and holder = $2 and outcome = 'running'`,
+      [key.id, row.before],
+    );
+  }
   return {
     status: 'leased',
     lease: {

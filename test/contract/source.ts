@@ -269,6 +269,7 @@ export function sourceContract(name: string, start: (clock: WorldClock) => Promi
             partitions: new Partitions(store.pool),
             stream,
             askedFrom: FROM - MINUTE,
+            nowMs: Date.now(),
             retentionMs: 86_400_000,
             overlapMs: 0,
             job: 'sync',

@@ -61,7 +61,7 @@ async function load(name: string, batches: readonly (readonly Entry[])[]): Promi
   };
   const askedFrom = AT - 86_400_000;
   const partitions = new Partitions(store.pool);
-  const spans = { retentionMs: 30 * 86_400_000, overlapMs: 900_000 };
+  const spans = { nowMs: Date.now(), retentionMs: 30 * 86_400_000, overlapMs: 900_000 };
   const ledger = await openLedger({
     store,
     partitions,

@@ -1,0 +1,42 @@
+import { afterEach, expect, test } from 'vitest';
+import { openLedger } from '../../src/store/progress.ts';
+import { createWorld, START, type World } from '../world.ts';
+
+const HOUR = 3_600_000;
+let world: World;
+afterEach(() => world.close());
+
+test('whoever takes a window over closes the run of the process that let it go, at once', async () => {
+  world = await createWorld({ settings: { since: { agoMs: HOUR } } });
+  world.sandbox.qstash.history({ from: START - HOUR, to: START - 60_000, messages: 20 });
+  const app = await world.open();
+  const [opened] = app.streams;
+  if (opened === undefined) throw new Error('no stream is open');
+  const { stream, settings } = opened;
+  const dead = await openLedger({
+    store: app.store,
+    partitions: app.partitions,
+    stream,
+    askedFrom: START - HOUR,
+    retentionMs: settings.retentionMs,
+    nowMs: START,
+    overlapMs: settings.overlapMs,
+    job: 'sync',
+    holder: 'dead:1:x',
+  });
+  const next = await dead.next(() => [{ from: START - HOUR, to: START - 60_000 }]);
+  expect(next.status).toBe('leased');
+  const outcomes = () =>
+    world.query('select holder = $1 as dead, outcome from logkeep.run order by id', ['dead:1:x']);
+  expect(await outcomes()).toEqual([{ dead: true, outcome: 'running' }]);
+  await world.endLeases();
+  await world.sync();
+  expect(await outcomes()).toEqual([
+    { dead: true, outcome: 'crashed' },
+    { dead: false, outcome: 'done' },
+  ]);
+  // Had it only been asleep, its own word would count in the end.
+  await dead.end('stopped', null);
+  expect((await outcomes())[0]).toEqual({ dead: true, outcome: 'stopped' });
+  await app.close();
+});
