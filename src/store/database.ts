@@ -11,12 +11,21 @@ export interface Store {
 }
 
 /**
+ * `url` as pg is to have it: `prefer`, `require` and `verify-ca` verify the server's certificate as `verify-full`
+ * does. pg does the same, but with a long warning that names no setting of ours. `uselibpqcompat=true` is left alone.
+ */
+export function connectionString(url: string): string {
+  if (/[?&]uselibpqcompat=true(&|$)/.test(url)) return url;
+  return url.replace(/(?<=[?&]sslmode=)(prefer|require|verify-ca)(?=&|$)/, 'verify-full');
+}
+
+/**
  * Opens `url`; nothing is sent yet. `bigint` and `numeric` come as text. Works through PgBouncer in transaction
- * mode: no named statements, no session state. TLS as the URL's `sslmode` says.
+ * mode: no named statements, no session state. TLS as the URL's `sslmode` says (`connectionString`).
  */
 export function openStore(url: string, options: { readonly max?: number } = {}): Store {
   const pool = new pg.Pool({
-    connectionString: url,
+    connectionString: connectionString(url),
     max: options.max ?? 8,
     application_name: 'logkeep',
     connectionTimeoutMillis: 15_000,
@@ -48,6 +57,24 @@ const PASSING = new Set([
   'ENETUNREACH',
 ]);
 
+/** Codes of TLS for a certificate that is not trusted; Node's names for what OpenSSL finds. */
+const UNTRUSTED = new Set([
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'CERT_UNTRUSTED',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+
+/** Whether the server's certificate was not trusted: the address must say what to trust. */
+export function isUntrusted(error: unknown): boolean {
+  return UNTRUSTED.has(databaseCode(error) ?? '');
+}
+
 /** SQLSTATE or socket code of a database failure; `connection` for pg's own word that the connection ended. */
 export function databaseCode(error: unknown): string | null {
   if (!(error instanceof Error)) return null;
@@ -78,5 +105,8 @@ export function asDatabaseError(doing: string, error: unknown): LogkeepError {
     );
   }
   const text = error instanceof Error ? error.message || databaseCode(error) : String(error);
-  return new LogkeepError('database', `${doing}: ${text}`, { cause: error });
+  const hint = isUntrusted(error)
+    ? ": the server's certificate is not trusted: add sslmode=verify-full&sslrootcert=FILE (its CA, in PEM) to the address, or sslmode=no-verify to encrypt without proof of who answers"
+    : '';
+  return new LogkeepError('database', `${doing}: ${text}${hint}`, { cause: error });
 }

@@ -83,13 +83,28 @@ export async function roomWarning(folder: string): Promise<string> {
 }
 
 async function makeFolder(dir: string): Promise<void> {
-  if ((await mkdir(dir, { recursive: true })) === undefined) return;
+  if (!(await makeFolders(dir))) return;
   const asRoot = process.getuid?.() === 0;
   // The server's user must get through, whatever the umask says.
   await chmod(dir, asRoot ? 0o711 : 0o700);
   if (!asRoot) return;
   const parent = await stat(dirname(dir));
   await chown(dir, parent.uid, parent.gid);
+}
+
+/** Makes a folder and those above it; false if it was there. Node's own `recursive` never ends below /proc. */
+async function makeFolders(dir: string): Promise<boolean> {
+  try {
+    await mkdir(dir);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && (await stat(dir)).isDirectory()) return false;
+    if (code !== 'ENOENT' || dirname(dir) === dir) throw error;
+  }
+  await makeFolders(dirname(dir));
+  await mkdir(dir);
+  return true;
 }
 
 /** Where `entry` leads; null if there is nothing. */
@@ -232,7 +247,7 @@ async function checkMajor(folder: string, major: number): Promise<void> {
 function explained(error: unknown, dir: string): unknown {
   const { code, path } = error as NodeJS.ErrnoException;
   const where = path ?? dir;
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || code === 'ENOENT') {
     const message = `${where} cannot be written (${code}): let this user write ${dir}, run logkeep in another folder, or set DATABASE_URL`;
     return new LogkeepError('database', message, { cause: error });
   }

@@ -3,7 +3,7 @@ import { Migrator } from 'kysely/migration';
 import pg from 'pg';
 import { MIGRATIONS } from '../../migrations/list.ts';
 import { LogkeepError } from '../errors.ts';
-import { asDatabaseError } from './database.ts';
+import { asDatabaseError, connectionString } from './database.ts';
 
 const TABLE = 'migration';
 const LOCK_TABLE = 'migration_lock';
@@ -15,7 +15,7 @@ const LOCK_TABLE = 'migration_lock';
  */
 export async function migrateToLatest(url: string): Promise<readonly string[]> {
   const pool = new pg.Pool({
-    connectionString: url,
+    connectionString: connectionString(url),
     max: 2,
     application_name: 'logkeep migrate',
     connectionTimeoutMillis: 15_000,

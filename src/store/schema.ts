@@ -88,7 +88,9 @@ export interface QstashMessage {
 }
 
 /** Log and request joined: the API's full shape. */
-export interface QstashEntry extends QstashLog, Omit<QstashRequest, 'hash' | 'extra' | keyof QstashLog> {
+export interface QstashEntry
+  extends Omit<QstashLog, 'request_hash'>,
+    Omit<QstashRequest, 'hash' | 'extra' | keyof QstashLog> {
   request_extra: Json | null;
 }
 

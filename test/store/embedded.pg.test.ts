@@ -318,6 +318,12 @@ test('a folder that cannot be written is named, with what to do', async () => {
   await expect(open({ dir: join(locked, '.logkeep'), ...(root && { uid: NOBODY }) })).rejects.toThrow(
     /locked.* cannot be written \(EACCES\).*DATABASE_URL/,
   );
+  // A kernel's folder, where nobody can make one; Linux alone has it.
+  if (process.platform === 'linux') {
+    await expect(open({ dir: '/proc/logkeep/data' })).rejects.toThrow(
+      /cannot be written \(ENOENT\).*DATABASE_URL/,
+    );
+  }
   await writeFile(join(home, '.logkeep'), 'a file');
   await expect(open({ dir: join(home, '.logkeep') })).rejects.toThrow(/\.logkeep is not a folder/);
 });
