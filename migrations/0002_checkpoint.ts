@@ -28,9 +28,9 @@ const CHECKPOINT = `create function logkeep.checkpoint(
       covered = s.covered + c.claimed,
       expired = s.expired + ((p_claim - s.covered) * tstzmultirange(tstzrange(s.asked_from, null))) - c.claimed,
       oversize = s.oversize - c.claimed,
-      young = (s.young - c.claimed) + (c.claimed * tstzmultirange(tstzrange(p_chain_at - p_overlap, null))),
+      young = (s.young - p_claim) + (c.claimed * tstzmultirange(tstzrange(p_chain_at - p_overlap, null))),
       read_at = greatest(s.read_at, p_read_at)
-    from (select p_claim * tstzmultirange(tstzrange(t.read_at - t.retention, null)) as claimed
+    from (select p_claim * tstzmultirange(tstzrange(t.read_at + interval '1 s' - t.retention, null)) as claimed
           from (select p_read_at as read_at, retention from logkeep.stream
                 where stream = w.stream and fingerprint = w.fingerprint) t) c
     where s.stream = w.stream and s.fingerprint = w.fingerprint;

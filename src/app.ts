@@ -184,12 +184,14 @@ async function syncStream(app: App, { stream, settings }: OpenStream, ask: SyncA
   const { store, partitions, clock, log, holder } = app;
   const { retentionMs, settleMs, overlapMs } = settings;
   const { askedFrom, leadMs } = beginning(ask.since, settings, clock.now());
+  // A span that is asked for again is asked for, also where it lies before all that was asked for till now.
+  const earliest = Math.min(askedFrom, ask.again?.from ?? Number.POSITIVE_INFINITY);
   try {
     const ledger = await openLedger({
       store,
       partitions,
       stream,
-      askedFrom,
+      askedFrom: earliest,
       retentionMs,
       nowMs: clock.now(),
       overlapMs,

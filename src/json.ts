@@ -76,7 +76,7 @@ export function parseEnvelope(
 /** No service sends this private character; a page that holds it is read without marks. */
 const MARK = '\uE0FF';
 /** An integer that may be beyond a double. Inside a string the mark's quotes make no JSON, so that none is changed. */
-const LONG_INTEGER = /([:[,])(-?\d{16,400})(?=[,}\]])/g;
+const LONG_INTEGER = /([:[,])(-?[1-9]\d{15,399})(?=[,}\]])/g;
 const MARKED = new RegExp(`"${MARK}(-?\\d+)"`, 'g');
 
 /** `json`, printed from a marked value, with the long integers as they came. */

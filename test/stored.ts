@@ -25,6 +25,20 @@ export async function storedQstash(world: Pick<World, 'query'>): Promise<readonl
     .sort();
 }
 
+/** Every entry that the view `qstash_entry` shows, rebuilt from its columns alone, in one spelling, sorted. */
+export async function viewedQstash(world: Pick<World, 'query'>): Promise<readonly string[]> {
+  const ofLog = QSTASH_LOG.replace(' request_hash,', '');
+  const ofRequest = QSTASH_REQUEST.replace(' hash,', '')
+    .replace('message_id, ', '')
+    .replace('escaped, ', '')
+    .replace('extra::text', 'request_extra::text');
+  const rows = await world.query<StoredRow>(`select ${ofLog}, ${ofRequest} from logkeep.qstash_entry`);
+  return rows
+    .map((row) => rebuildQstash(row, { ...row, extra: row.request_extra }))
+    .map(shownAlike)
+    .sort();
+}
+
 /** Every stored Datadog log, rebuilt, in one spelling, sorted. */
 export async function storedDatadog(
   world: Pick<World, 'query'>,

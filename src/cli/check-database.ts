@@ -1,17 +1,17 @@
 import pg from 'pg';
-import { openDatabase } from '../app.ts';
 import type { Config } from '../config.ts';
 import { isFailure, LogkeepError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { asDatabaseError, type Store } from '../store/database.ts';
-import type { Finding } from './check.ts';
+import { asDatabaseError, connectionString, isUntrusted, openStore, type Store } from '../store/database.ts';
+import { pendingMigrations, refuseNewer } from '../store/migrate.ts';
+import { type Finding, fine, note, trouble } from './finding.ts';
 
 const OLDEST = 150_000;
 const subject = 'database';
 
 /**
- * Whether the database can be reached, is new enough, lets us work and has this version's tables; then `more`, if so.
- * Changes nothing.
+ * Whether the database can be reached, is new enough, lets us work and is not of a newer logkeep; then `more`, if it
+ * has this version's tables. Changes nothing but for the embedded one's files, which it makes where there are none.
  */
 export async function checkDatabase(
   config: Config,
@@ -24,36 +24,56 @@ export async function checkDatabase(
     findings.push(await connection(url, 'database_url'));
     if (directUrl !== null && directUrl !== url)
       findings.push(await connection(directUrl, 'database_url_direct'));
-    if (findings.some(({ remedy }) => remedy !== null)) return findings;
+    if (findings.some(({ level }) => level === 'trouble')) return findings;
   }
   try {
-    const database = await openDatabase(config, log, { migrate: false });
+    if (url !== null) return [...findings, ...(await tables(url, more))];
+    const { openEmbedded } = await import('../store/embedded.ts');
+    const embedded = await openEmbedded({ dir: config.database.dir, log });
     try {
-      findings.push({
-        subject,
-        found: `${url === null ? 'the embedded Postgres starts and ' : ''}has the tables of this version`,
-        remedy: null,
-      });
-      return [...findings, ...(await more(database.store))];
+      findings.push(fine(subject, 'the embedded Postgres starts'));
+      return [...findings, ...(await tables(embedded.url, more))];
     } finally {
-      await database.close();
+      await embedded.release();
     }
   } catch (error) {
     if (!isFailure(error)) throw error;
     const [found = error.message, ...rest] = error.message.split(/: (?=expected|upgrade)/);
-    findings.push({ subject, found, remedy: rest.join(': ') || 'see the message' });
-    return findings;
+    return [...findings, trouble(subject, found, rest.join(': ') || 'see the message')];
+  }
+}
+
+async function tables(
+  url: string,
+  more: (store: Store) => Promise<readonly Finding[]>,
+): Promise<readonly Finding[]> {
+  const store = openStore(url, { max: 1 });
+  try {
+    const db = store.db as never;
+    await refuseNewer(db);
+    const pending = await pendingMigrations(db);
+    if (pending.length === 0) {
+      return [fine(subject, 'has the tables of this version'), ...(await more(store))];
+    }
+    const remedy = 'run `logkeep sync`, or `logkeep migrate` alone';
+    return [note(subject, `not migrated yet: the first sync does it (${pending.join(', ')})`, remedy)];
+  } catch (error) {
+    throw asDatabaseError('look at the database', error);
+  } finally {
+    await store.close();
   }
 }
 
 async function connection(url: string, name: string): Promise<Finding> {
-  const client = new pg.Client({
-    connectionString: url,
-    connectionTimeoutMillis: 10_000,
-    application_name: 'logkeep check',
-  });
-  client.on('error', () => undefined);
+  let client: pg.Client | null = null;
   try {
+    // Fails where the address names a certificate file that is not there.
+    client = new pg.Client({
+      connectionString: connectionString(url),
+      connectionTimeoutMillis: 10_000,
+      application_name: 'logkeep check',
+    });
+    client.on('error', () => undefined);
     await client.connect();
     const { rows } = await client.query<
       Record<'version' | 'number' | 'role' | 'database', string> & Record<'temp' | 'create', boolean>
@@ -69,28 +89,30 @@ async function connection(url: string, name: string): Promise<Finding> {
     const identity = pg.escapeIdentifier(role);
     const place = pg.escapeIdentifier(database);
     if (Number(number) < OLDEST)
-      return { subject, found: `${name}: Postgres ${version}`, remedy: 'logkeep needs Postgres 15 or newer' };
+      return trouble(subject, `${name}: Postgres ${version}`, 'logkeep needs Postgres 15 or newer');
     if (!temp)
-      return {
+      return trouble(
         subject,
-        found: `${name}: ${role} may not make temporary tables`,
-        remedy: `grant temporary on database ${place} to ${identity}`,
-      };
+        `${name}: ${role} may not make temporary tables`,
+        `grant temporary on database ${place} to ${identity}`,
+      );
     if (!create)
-      return {
+      return trouble(
         subject,
-        found: `${name}: ${role} may not make the schema logkeep`,
-        remedy: `grant create on database ${place} to ${identity}`,
-      };
-    return { subject, found: `${name}: Postgres ${version.split(' ')[0]} answers`, remedy: null };
+        `${name}: ${role} may not make the schema logkeep`,
+        `grant create on database ${place} to ${identity}`,
+      );
+    return fine(subject, `${name}: Postgres ${version.split(' ')[0]} answers`);
   } catch (error) {
     const message = asDatabaseError(name, error).message;
-    return {
+    return trouble(
       subject,
-      found: message,
-      remedy: 'check host, port, user, password and database name of the address, and that Postgres runs',
-    };
+      message,
+      isUntrusted(error)
+        ? 'correct the address as said above'
+        : 'check host, port, user, password and database name of the address, and that Postgres runs',
+    );
   } finally {
-    await client.end().catch(() => undefined);
+    await client?.end().catch(() => undefined);
   }
 }

@@ -1,9 +1,9 @@
 import type { Clock } from '../clock.ts';
 import { CONSEQUENCE, type ErrorKind, isFailure } from '../errors.ts';
-import { includesScope } from '../sources/scope.ts';
+import { includesScope, mayOverlap } from '../sources/scope.ts';
 import type { Quota, Stream } from '../sources/source.ts';
 import { countText, lengthText } from './amounts.ts';
-import type { Finding } from './check.ts';
+import { type Finding, fine, note, trouble } from './finding.ts';
 
 const PATIENCE_MS = 20_000;
 /** The Date header knows whole seconds, and an answer takes its time. */
@@ -29,50 +29,44 @@ export async function checkStream(
   try {
     const { skewMs, quota } = await stream.probe(AbortSignal.any([signal, patience]));
     const found = `the API takes the key; answered in ${lengthText(clock.now() - startedMs)}${quotaText(quota)}`;
-    return [{ subject, found, remedy: null }, clockFinding(subject, skewMs)];
+    return [fine(subject, found), clockFinding(subject, skewMs)];
   } catch (error) {
     if (!isFailure(error) || signal.aborted) throw error;
     if (patience.aborted) return [silence(subject, stream.quota(), clock)];
-    return [
-      {
-        subject,
-        found: error.message.replace(`${subject}: `, ''),
-        remedy: REMEDY[error.kind] ?? CONSEQUENCE[error.kind].remedy,
-      },
-    ];
+    const remedy = REMEDY[error.kind] ?? CONSEQUENCE[error.kind].remedy;
+    return [trouble(subject, error.message.replace(`${subject}: `, ''), remedy)];
   }
 }
 
 function clockFinding(subject: string, skewMs: number | null): Finding {
   if (skewMs === null) {
-    return {
+    return trouble(
       subject,
-      found: 'its answers have no Date header, by which logkeep knows how far it may claim to have read',
-      remedy: 'check the address and a proxy between: the API itself sends one',
-    };
+      'its answers have no Date header, by which logkeep knows how far it may claim to have read',
+      'check the address and a proxy between: the API itself sends one',
+    );
   }
   const off = lengthText(Math.abs(skewMs));
   if (Math.abs(skewMs) < SKEW_MATTERS_MS) {
-    return { subject, found: 'its clock and ours agree', remedy: null };
+    return fine(subject, 'its clock and ours agree');
   }
-  return {
+  return trouble(
     subject,
-    found: `the clock of this machine is ${off} ${skewMs > 0 ? 'behind' : 'ahead of'} the API's`,
-    remedy:
-      "set the clock of this machine by NTP; coverage is counted by the API's clock, so nothing is lost meanwhile",
-  };
+    `the clock of this machine is ${off} ${skewMs > 0 ? 'behind' : 'ahead of'} the API's`,
+    "set the clock of this machine by NTP; coverage is counted by the API's clock, so nothing is lost meanwhile",
+  );
 }
 
 function silence(subject: string, quota: Quota, clock: Clock): Finding {
   const { remaining, resetMs } = quota;
   const waits = remaining !== null && resetMs !== null && resetMs > clock.now();
-  return {
+  return trouble(
     subject,
-    found: `no answer within ${lengthText(PATIENCE_MS)}${waits ? `; the quota leaves ${countText(remaining)} requests` : ''}`,
-    remedy: waits
+    `no answer within ${lengthText(PATIENCE_MS)}${waits ? `; the quota leaves ${countText(remaining)} requests` : ''}`,
+    waits
       ? `wait ${lengthText(resetMs - clock.now())} for the next quota window, or lower quota_reserve`
       : 'check the address and the network',
-  };
+  );
 }
 
 function quotaText({ limit, remaining }: Quota): string {
@@ -80,22 +74,33 @@ function quotaText({ limit, remaining }: Quota): string {
   return `, quota left ${countText(remaining)}${limit === null ? '' : ` of ${countText(limit)}`}`;
 }
 
-/** Pairs of streams of which one shows all that the other shows: their entries would be stored twice. */
+/**
+ * Pairs of streams whose entries are stored twice, once under each name: trouble where one shows all that the other
+ * shows, a note where nothing keeps the two apart.
+ */
 export function overlaps(streams: readonly Stream[]): readonly Finding[] {
-  const findings: Finding[] = [];
-  for (const [index, a] of streams.entries()) {
-    for (const b of streams.slice(index + 1)) {
-      if (a.source !== b.source) continue;
-      const outer = includesScope(a.scope, b.scope) ? a : includesScope(b.scope, a.scope) ? b : null;
-      if (outer === null) continue;
-      const inner = outer === a ? b : a;
-      const same = a.fingerprint === b.fingerprint;
-      findings.push({
-        subject: inner.id,
-        found: `${same ? 'asks for the same entries as' : 'its entries are among those of'} ${outer.id}: they are stored twice, once under each name`,
-        remedy: `remove ${inner.id}, or narrow the filters of ${outer.id} so that the two do not overlap`,
-      });
-    }
+  return streams.flatMap((a, index) =>
+    streams
+      .slice(index + 1)
+      .filter((b) => a.source === b.source && mayOverlap(a.scope, b.scope))
+      .map((b) => overlap(a, b)),
+  );
+}
+
+function overlap(a: Stream, b: Stream): Finding {
+  const outer = includesScope(a.scope, b.scope) ? a : includesScope(b.scope, a.scope) ? b : null;
+  if (outer === null) {
+    return note(
+      b.id,
+      `may overlap ${a.id}: an entry that both filters let through is stored twice, once under each name`,
+      `narrow the filters of ${a.id} or ${b.id}, or ignore this if you know that the two share nothing`,
+    );
   }
-  return findings;
+  const inner = outer === a ? b : a;
+  const same = a.fingerprint === b.fingerprint;
+  return trouble(
+    inner.id,
+    `${same ? 'asks for the same entries as' : 'its entries are among those of'} ${outer.id}: they are stored twice, once under each name`,
+    `remove ${inner.id}, or narrow the filters of ${outer.id} so that the two do not overlap`,
+  );
 }

@@ -10,17 +10,13 @@ import { lengthText, timeText } from './amounts.ts';
 import { checkDatabase } from './check-database.ts';
 import { checkStream, overlaps } from './check-stream.ts';
 import type { CliContext, ExitCode, Run } from './command.ts';
+import { type Finding, fine, trouble } from './finding.ts';
 import { readConfig, refuseUnknownStreams } from './open.ts';
 import { nearExpiry } from './status-view.ts';
 import { printable, tableText } from './table.ts';
 
-/** One thing looked at. `remedy` null: all is well. */
-export interface Finding {
-  /** `database`, or a stream's name. */
-  readonly subject: string;
-  readonly found: string;
-  readonly remedy: string | null;
-}
+/** How a finding's level stands in the table; notes are for eyes, trouble is for the exit code too. */
+const LEVEL: Readonly<Record<Finding['level'], string>> = { ok: 'ok', note: 'note', trouble: 'TROUBLE' };
 
 /** `logkeep check`: every trouble with its remedy; one trouble does not end the search for others. */
 export const run: Run<'check'> = async (options, context): Promise<ExitCode> => {
@@ -34,22 +30,24 @@ export const run: Run<'check'> = async (options, context): Promise<ExitCode> => 
   );
   const findings: Finding[] = [];
   if (config.streams.length === 0) {
-    findings.push({
-      subject: 'settings',
-      found: 'no stream is set, so there is nothing to read',
-      remedy: 'set QSTASH_TOKEN, or DD_API_KEY and DD_APP_KEY, or declare streams in logkeep.yaml',
-    });
+    findings.push(
+      trouble(
+        'settings',
+        'no stream is set, so there is nothing to read',
+        'set QSTASH_TOKEN, or DD_API_KEY and DD_APP_KEY, or declare streams in logkeep.yaml',
+      ),
+    );
   }
   findings.push(...(await throughDatabase(config, chosen, context)));
   findings.push(...(await throughApis(config, chosen, context)));
-  const troubles = findings.filter(({ remedy }) => remedy !== null).length;
+  const troubles = findings.filter(({ level }) => level === 'trouble').length;
   if (options.json) {
     context.stdout.write(`${JSON.stringify({ ok: troubles === 0, findings }, null, 2)}\n`);
   } else {
     context.stdout.write(
       tableText(
         ['', 'what', 'found'],
-        findings.map(({ subject, found, remedy }) => [remedy === null ? 'ok' : 'TROUBLE', subject, found]),
+        findings.map(({ level, subject, found }) => [LEVEL[level], subject, found]),
       ),
     );
     for (const { subject, remedy } of findings) {
@@ -74,25 +72,20 @@ function retentionFinding(settings: StreamSettings, status: StreamStatus | null,
   const { id, since, retentionMs } = settings;
   if (status === null) {
     const from = Math.max(resolveMoment(since, nowMs), nowMs - retentionMs);
-    return {
-      subject: id,
-      found: `not read yet; the first sync begins at ${timeText(from)}`,
-      remedy: null,
-    };
+    return fine(id, `not read yet; the first sync begins at ${timeText(from)}`);
   }
   const { missingFromMs, expiresInMs } = status;
   const missing = `what is not read begins at ${timeText(missingFromMs)}`;
   if (!nearExpiry(status)) {
-    return { subject: id, found: `${missing} and expires in ${lengthText(expiresInMs)}`, remedy: null };
+    return fine(id, `${missing} and expires in ${lengthText(expiresInMs)}`);
   }
-  return {
-    subject: id,
-    found:
-      expiresInMs <= 0
-        ? `${missing} and is expiring now`
-        : `${missing} and expires in only ${lengthText(expiresInMs)}`,
-    remedy: `run \`logkeep sync --stream ${id}\` now, and more often; if your plan or index keeps entries longer than ${lengthText(retentionMs)}, set retention to that`,
-  };
+  return trouble(
+    id,
+    expiresInMs <= 0
+      ? `${missing} and is expiring now`
+      : `${missing} and expires in only ${lengthText(expiresInMs)}`,
+    `run \`logkeep sync --stream ${id}\` now, and more often; if your plan or index keeps entries longer than ${lengthText(retentionMs)}, set retention to that`,
+  );
 }
 
 async function throughApis(

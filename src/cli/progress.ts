@@ -32,8 +32,15 @@ interface Line {
   saidMs: number;
 }
 
-/** Progress on stderr, so that stdout holds data alone; with `json` lines on stdout. */
-export function createProgress(context: CliContext, json: boolean): ProgressView {
+/**
+ * Progress on stderr, so that stdout holds data alone; with `json` lines on stdout. Rates and times to go are
+ * reckoned with `elapsed`, in ms, which never goes back.
+ */
+export function createProgress(
+  context: CliContext,
+  json: boolean,
+  elapsed: () => number = () => performance.now(),
+): ProgressView {
   const lines = new Map<string, Line>();
   let drawn = 0;
   let drawnMs = 0;
@@ -46,16 +53,16 @@ export function createProgress(context: CliContext, json: boolean): ProgressView
     const up = drawn > 0 ? `\u001b[${drawn}A` : '';
     // In one piece, so that no half-drawn state shows.
     const text = [...lines.values()].map(
-      (line) => `\u001b[2K${describe(line, context.clock.now()).slice(0, width)}\n`,
+      (line) => `\u001b[2K${describe(line, context.clock.now(), elapsed()).slice(0, width)}\n`,
     );
     context.stderr.write(up + text.join(''));
     drawn = lines.size;
-    drawnMs = performance.now();
+    drawnMs = elapsed();
   }
 
   function say(line: Line, now: number): void {
     line.saidMs = now;
-    context.stderr.write(`${describe(line, context.clock.now())}\n`);
+    context.stderr.write(`${describe(line, context.clock.now(), now)}\n`);
   }
 
   return {
@@ -64,7 +71,7 @@ export function createProgress(context: CliContext, json: boolean): ProgressView
         context.stdout.write(`${JSON.stringify(asJson(stream, event))}\n`);
         return;
       }
-      const now = performance.now();
+      const now = elapsed();
       const line = lines.get(stream.id) ?? newLine(stream, now);
       lines.set(stream.id, line);
       const news = apply(line, event, now, context.clock.now());
@@ -118,15 +125,15 @@ function apply(line: Line, event: RunEvent, now: number, clockMs: Ms): boolean {
   return false;
 }
 
-function describe(line: Line, clockMs: Ms): string {
+function describe(line: Line, clockMs: Ms, now: number): string {
   const { stream, window, share, totals, meter, heldBy, waitsUntilMs } = line;
   if (heldBy !== null) return `${stream.id}: waiting for ${printable(heldBy)}, which reads it now`;
   if (window === null) return `${stream.id}: starting`;
-  const seconds = Math.max(0.001, (performance.now() - line.startedMs) / 1000);
+  const seconds = Math.max(0.001, (now - line.startedMs) / 1000);
   const waitMs = (waitsUntilMs ?? 0) - clockMs;
   const parts = [
     share === null ? null : bar(share),
-    waitMs > 0 ? `waits ${lengthText(waitMs)} for quota` : toGo(line),
+    waitMs > 0 ? `waits ${lengthText(waitMs)} for quota` : toGo(line, now),
     totals === null ? null : amountText(totals.fetched, 'entry', 'entries'),
     totals === null ? null : `${countText(Math.round(totals.fetched / seconds))}/s`,
     meter === null ? null : amountText(meter.requests, 'request'),
@@ -142,9 +149,9 @@ function quotaText(stream: Stream): string | null {
   return `quota left ${countText(remaining)}${limit === null ? '' : ` of ${countText(limit)}`}`;
 }
 
-function toGo({ share, pace }: Line): string | null {
+function toGo({ share, pace }: Line, now: number): string | null {
   if (share === null || pace === null || share <= pace.share || share === 1) return null;
-  const leftMs = ((performance.now() - pace.atMs) * (1 - share)) / (share - pace.share);
+  const leftMs = ((now - pace.atMs) * (1 - share)) / (share - pace.share);
   return `${lengthText(Math.max(1000, leftMs))} to go`;
 }
 

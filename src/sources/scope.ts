@@ -10,3 +10,13 @@ export function includesScope(outer: Scope, inner: Scope): boolean {
     })
   );
 }
+
+/** Whether an entry may be shown by both: false only where a filter of both keeps their entries apart for certain. */
+export function mayOverlap(a: Scope, b: Scope): boolean {
+  const keepsApart = ([name, values]: [string, readonly string[]]): boolean => {
+    const others = b.filters[name];
+    if (others === undefined || a.manyValued?.includes(name)) return false;
+    return !values.some((value) => others.includes(value));
+  };
+  return a.account === b.account && !Object.entries(a.filters).some(keepsApart);
+}

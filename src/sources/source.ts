@@ -156,6 +156,8 @@ export interface Scope {
   readonly account: string;
   /** By what is filtered: the values of which an entry must have one. Empty: every entry. */
   readonly filters: Readonly<Record<string, readonly string[]>>;
+  /** Filters of what an entry has several of: streams with different values there may still show the same entry. */
+  readonly manyValued?: readonly string[];
 }
 
 /** One endless feed, open for reading. Reading has no effect but requests: all progress is the store's. */

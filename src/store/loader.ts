@@ -57,12 +57,12 @@ export async function loadBatch(
   prepared: Prepared,
   target: LoadTarget,
 ): Promise<number> {
-  await client.query(openingSql(tables, target.stream));
+  await client.query(openingSql(tables));
   for (const { stage, encoded } of prepared.stages) {
     if (encoded !== null) await copyRows(client, { ...stage, name: physicalName(stage) }, encoded);
   }
   const results = (await client.query(closingSql(tables, prepared, target))) as unknown as pg.QueryResult[];
-  const counted = results.find((result) => result.command === 'SELECT')?.rows[0] as { new: number };
+  const counted = results.findLast((result) => result.command === 'SELECT')?.rows[0] as { new: number };
   return counted.new;
 }
 
@@ -79,18 +79,12 @@ export async function ensurePartitions(
  * The stages are temp tables of whichever server connection this transaction got (PgBouncer may give another one
  * each time), so they are asked for in every transaction; the name tells one version's shape from another's.
  */
-function openingSql(tables: SourceTables, stream: string): string {
+function openingSql(tables: SourceTables): string {
   const stages = tables.stages.map((stage) => {
     const columns = stage.columns.map((column) => `${column.name} ${column.type}`).join(', ');
     return `create temp table if not exists ${physicalName(stage)} (${columns}) on commit delete rows`;
   });
-  return [
-    'begin',
-    'set local jit = off',
-    'set local client_min_messages = warning',
-    ...stages,
-    loadLock(stream),
-  ].join(';\n');
+  return ['begin', 'set local jit = off', 'set local client_min_messages = warning', ...stages].join(';\n');
 }
 
 const physicalNames = new WeakMap<Stage, string>();
@@ -117,7 +111,8 @@ function withPhysicalNames(tables: SourceTables, sql: string): string {
 }
 
 function closingSql(tables: SourceTables, prepared: Prepared, target: LoadTarget): string {
-  const statements: string[] = [];
+  // Not before: from here to the commit nothing waits for us, so a process that stalls holds up no other.
+  const statements: string[] = [loadLock(target.stream)];
   if (prepared.rejects.length > 0)
     statements.push(quarantineSql(prepared.rejects, target.stream, target.runId));
   const empty = prepared.stages.every(({ encoded }) => encoded === null);

@@ -37,39 +37,41 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const { stream, store } = options;
   const key = [stream.id, stream.fingerprint];
   try {
-    const runId = await inTransaction(store.pool, async (client) => {
-      await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [
-        `logkeep:stream:${stream.id}`,
-      ]);
-      await client.query(
-        'update logkeep.stream set active = false where stream = $1 and fingerprint <> $2 and active',
-        key,
-      );
-      await client.query(
-        `insert into logkeep.stream as s (stream, fingerprint, source, asked_from, retention)
+    const runId = await retried(() =>
+      inTransaction(store.pool, async (client) => {
+        await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [
+          `logkeep:stream:${stream.id}`,
+        ]);
+        await client.query(
+          'update logkeep.stream set active = false where stream = $1 and fingerprint <> $2 and active',
+          key,
+        );
+        await client.query(
+          `insert into logkeep.stream as s (stream, fingerprint, source, asked_from, retention)
         values ($1, $2, $3, date_trunc('second', $4::timestamptz), $5)
         on conflict (stream, fingerprint) do update set active = true, retention = excluded.retention,
           asked_from = least(s.asked_from, excluded.asked_from),
           expired = s.expired - tstzmultirange(tstzrange($6, null))`,
-        [
-          ...key,
-          stream.source,
-          isoTime(options.askedFrom),
-          `${options.retentionMs} ms`,
-          isoTime(options.nowMs - options.retentionMs),
-        ],
-      );
-      await client.query(
-        `update logkeep.run set outcome = 'crashed', finished_at = alive_until, error = 'the process ended without a word'
+          [
+            ...key,
+            stream.source,
+            isoTime(options.askedFrom),
+            `${options.retentionMs} ms`,
+            isoTime(options.nowMs - options.retentionMs),
+          ],
+        );
+        await client.query(
+          `update logkeep.run set outcome = 'crashed', finished_at = alive_until, error = 'the process ended without a word'
         where stream = $1 and outcome = 'running' and alive_until < clock_timestamp()`,
-        [stream.id],
-      );
-      const { rows } = await client.query<{ id: string }>(
-        'insert into logkeep.run (stream, fingerprint, job, holder) values ($1, $2, $3, $4) returning id',
-        [...key, options.job, options.holder],
-      );
-      return (rows[0] as { id: string }).id;
-    });
+          [stream.id],
+        );
+        const { rows } = await client.query<{ id: string }>(
+          'insert into logkeep.run (stream, fingerprint, job, holder) values ($1, $2, $3, $4) returning id',
+          [...key, options.job, options.holder],
+        );
+        return (rows[0] as { id: string }).id;
+      }),
+    );
     return new PostgresLedger(options, runId);
   } catch (error) {
     throw asDatabaseError(`${stream.id}: open the ledger`, error);
@@ -216,8 +218,8 @@ class PostgresLedger implements Ledger {
           Math.round(waitMs),
           bytes,
           this.#runId,
-          quota.limit,
-          quota.remaining,
+          wholeOrNull(quota.limit),
+          wholeOrNull(quota.remaining),
           quota.resetMs === null ? null : isoTime(quota.resetMs),
           skewMs === null ? null : `${Math.round(skewMs)} ms`,
         ],
@@ -290,4 +292,9 @@ class PostgresLedger implements Ledger {
       throw asDatabaseError(`${this.#options.stream.id}: ${doing}`, error);
     }
   }
+}
+
+/** A count as the column can hold it: headers may say anything. */
+function wholeOrNull(count: number | null): number | null {
+  return count === null ? null : Math.min(Math.floor(count), 2_147_483_647);
 }

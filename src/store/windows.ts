@@ -74,9 +74,10 @@ async function countEntries(
 export async function leaseFree(client: pg.PoolClient, key: StreamKey, holder: string): Promise<Next | null> {
   const { rows } = await client.query(
     `with free as (
-      select id, holder from logkeep.sync_window
+      select id, holder from logkeep.sync_window w
       where stream = $1 and fingerprint = $2 and (lease_until is null or lease_until < clock_timestamp())
-      order by from_time limit 1 for update skip locked)
+      order by to_time <= (select asked_from from logkeep.stream s where s.stream = w.stream and s.fingerprint = w.fingerprint),
+        from_time limit 1 for update skip locked)
     update logkeep.sync_window w set fence = fence + 1, holder = $3, lease_until = clock_timestamp() + $4::interval
     from free where w.id = free.id
     returning w.id, fence, from_time, to_time, done_to, cursor, chain_at, free.holder as before,

@@ -12,6 +12,8 @@ export interface Ask {
   readonly again: Span | null;
   /** How far before the asked time a read of its beginning starts; what comes of it is a gift, nothing is owed. */
   readonly leadMs: number;
+  /** True: the lead is a window of its own, since an ascending read of it would hold up what is owed. */
+  readonly leadApart?: boolean;
 }
 
 /**
@@ -31,10 +33,11 @@ export function planWindows(progress: Progress, ask: Ask): Spans {
     ask.again === null ? [] : [ask.again],
   );
   const early = missing[0]?.from === asked.from ? [{ from: asked.from - ask.leadMs, to: asked.from }] : [];
-  const wanted = union(early, missing, intersect(repeats, [asked]));
+  const wanted = union(ask.leadApart ? [] : early, missing, intersect(repeats, [asked]));
   // An entry that was too large is tried again only when asked to: the body cap may have been raised.
   const tooLarge = ask.again === null ? progress.oversize : subtract(progress.oversize, [ask.again]);
-  return subtract(wanted, union(progress.open, tooLarge));
+  const taken = union(progress.open, tooLarge);
+  return [...(ask.leadApart ? subtract(early, taken) : []), ...subtract(wanted, taken)];
 }
 
 /** The overlap before the newest coverage, where one request can bring it together with the tail. */
@@ -53,5 +56,7 @@ function ripe(progress: Progress, target: Ms, ask: Ask): Spans {
   const due = intersect(progress.young, [
     { from: Number.NEGATIVE_INFINITY, to: floorSecond(target - ask.overlapMs) },
   ]);
-  return length(due) >= ask.overlapMs ? due : [];
+  // A strip that runs far apart leave is shorter than an overlap: it must not wait for others until it expires.
+  const oldest = due[0]?.from ?? Number.POSITIVE_INFINITY;
+  return length(due) >= ask.overlapMs || oldest < target - 3 * ask.overlapMs ? due : [];
 }

@@ -151,6 +151,7 @@ class StreamRun {
           pageSize: stream.pageSize,
           again: this.#again,
           leadMs: this.#options.leadMs,
+          leadApart: stream.order === 'ascending',
         });
       });
       if (next.status === 'caught-up') return 'done';
@@ -165,7 +166,10 @@ class StreamRun {
       watch({ kind: 'window', window: next.lease.window });
       const end = await readWindow(this.#context, next.lease);
       if (end === 'stopped') return 'stopped';
-      if (end === 'done') this.totals.windows++;
+      if (end === 'done') {
+        this.totals.windows++;
+        this.#barren = 0;
+      }
       if (end === 'replanned' || end === 'lost') this.#barren++;
       if (this.#barren > MAX_BARREN_REPLANS) {
         throw new LogkeepError(

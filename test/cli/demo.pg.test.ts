@@ -22,6 +22,7 @@ describe('demo', () => {
     killed.signal('SIGKILL');
     await killed.finished;
     const begunMs = performance.now();
+    const begunAt = Date.now();
     const { code, out, err } = await desk.run('demo', real);
     expect(err).not.toContain('logkeep:');
     expect(code).toBe(0);
@@ -30,6 +31,14 @@ describe('demo', () => {
     expect(counts.map(([, name]) => name)).toEqual(['qstash', 'datadog']);
     for (const [, , count = '0'] of counts) expect(Number(count.replace(',', ''))).toBeGreaterThan(15_000);
     expect(out).not.toContain('waited for quota');
+    expect(out).toMatch(/^stream +covered until +lag +gaps +rows +last run/m);
+    // Up to the real now, less the settle delay.
+    const status = [...out.matchAll(/^(\S+)\.main +(\S+ \S+Z) +.*none +[\d,]+ +done /gm)];
+    expect(status.map(([, name]) => name)).toEqual(['datadog', 'qstash']);
+    for (const [, , until = ''] of status) {
+      expect(Date.parse(until)).toBeGreaterThan(begunAt - 150_000);
+      expect(Date.parse(until)).toBeLessThan(Date.now());
+    }
     expect(out).toMatch(/^DELIVERED +\d+ +\d/m);
     expect(out).toMatch(/^https:\/\/\S+ +\d+ +\d+ +\d/m);
     expect(out).toMatch(/^msg_\w+\.\.\. +\d+ /m);
@@ -38,13 +47,18 @@ describe('demo', () => {
   }, 180_000);
 
   it('with --keep leaves database and stand-ins up until a signal, and refuses a second demo in its place', async () => {
+    const askedAt = Date.now();
     const kept = desk.start('demo --keep');
     const said = await kept.says(/npx logkeep sync\n/);
     const url = /psql '([^']+)'/.exec(said)?.[1] ?? '';
     const { rows } = await withClient(url, (client) =>
-      client.query('select count(*)::int as n from logkeep.log_entry'),
+      client.query(
+        'select count(*)::int as n, min(time) as oldest, max(time) as newest from logkeep.log_entry',
+      ),
     );
     expect(rows[0].n).toBeGreaterThan(30_000);
+    expect(rows[0].newest.getTime()).toBeGreaterThan(askedAt - 600_000);
+    expect(rows[0].oldest.getTime()).toBeLessThan(askedAt - 47 * 3_600_000);
     const env = Object.fromEntries(
       [...said.matchAll(/export (\w+)='([^']*)'/g)].map(([, name, value]) => [name, value]),
     );

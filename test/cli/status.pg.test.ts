@@ -134,6 +134,32 @@ describe('gaps', () => {
     expect(JSON.parse(json.out).gaps.map(({ kind }: { kind: string }) => kind)).toEqual(['hole', 'oversize']);
   });
 
+  it('with --stream lists those of the streams named, and exits 0 when they have none', async () => {
+    for (const name of ['qstash.main', 'datadog.main', 'datadog.web']) {
+      await insertStream(database, name, { hours: 10 });
+    }
+    await rowsOf(
+      database,
+      `update logkeep.stream set covered = covered
+          - tstzmultirange(tstzrange(asked_from + interval '4 h', asked_from + interval '5 h'))
+        where stream <> 'datadog.main'`,
+    );
+    const named = async (line: string) => {
+      const { code, out } = await desk.run(line);
+      return [code, JSON.parse(out).gaps.map(({ stream }: { stream: string }) => stream)];
+    };
+    expect(await named('gaps --json')).toEqual([1, ['datadog.web', 'qstash.main']]);
+    expect(await named('gaps --json --stream qstash.main --stream datadog.main')).toEqual([
+      1,
+      ['qstash.main'],
+    ]);
+    expect(await desk.run('gaps --stream datadog.main')).toMatchObject({ code: 0, out: 'no gaps\n' });
+    expect(await desk.run('gaps --stream datadog.wed')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('did you mean datadog.web?'),
+    });
+  });
+
   it('finds none where only the tail up to now is not read: that is lag', async () => {
     await insertStream(database, 'qstash.main', { hours: 10 });
     await rowsOf(

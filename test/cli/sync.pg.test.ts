@@ -81,8 +81,13 @@ describe('sync', () => {
     const { code, out } = await desk.run('sync --stream qstash.main --for 3s');
     expect(performance.now() - begun).toBeLessThan(15_000);
     expect(code).toBe(0);
-    expect(out).toMatch(/stopped before the end: 400 new entries/);
-    expect(await rowsOf(database, 'select count(*)::int as n from logkeep.qstash_log')).toEqual([{ n: 400 }]);
+    expect(out).toMatch(/stopped before the end: \d+ new entries/);
+    // On a busy machine three seconds bring fewer pages: all that were answered must be there, but for one under way.
+    const given = sandbox.requests().map(({ entries }) => entries);
+    const sum = given.reduce((total, entries) => total + entries, 0);
+    const [row] = await rowsOf(database, 'select count(*)::int as n from logkeep.qstash_log');
+    expect([sum, sum - (given.at(-1) ?? 0)]).toContain(row?.n);
+    expect(out).toContain(` ${row?.n} new entries`);
   });
 
   it('stopped by a signal keeps what it read and exits 1, as it is not caught up', async () => {
@@ -108,14 +113,15 @@ describe('sync', () => {
 
   it('names the process that reads a stream already, and waits for it', async () => {
     const shown = writeSmallHistory(sandbox, 100, 0);
-    slowAfter(1, 6_000);
+    slowAfter(1, 60_000);
     const first = desk.start('sync --stream qstash.main --json');
     await first.says(/"event":"window"/);
     const second = desk.start('sync --stream qstash.main');
     const said = await second.says(/qstash\.main: waiting for \S+:\d+:\w+, which reads it now/);
     const [row] = await rowsOf(database, 'select holder from logkeep.sync_window');
     expect(said).toContain(`waiting for ${row?.holder},`);
-    expect([(await first.finished).code, (await second.finished).code]).toEqual([0, 0]);
+    first.signal('SIGINT');
+    expect([(await first.finished).code, (await second.finished).code]).toEqual([1, 0]);
     const [counted] = await rowsOf(database, 'select count(*)::int as n from logkeep.qstash_log');
     expect(counted).toEqual({ n: shown.qstash });
   });

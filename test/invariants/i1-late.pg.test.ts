@@ -24,6 +24,7 @@ test('I1: after a first run every entry that was visible is stored, exactly once
   expect(new Set(qstash).size).toBe(qstash.length);
   expect(difference(qstash, onceEach(world.sandbox.qstash.truth(settled))).missing).toEqual([]);
   const datadog = await storedDatadog(world);
+  expect(new Set(datadog).size).toBe(datadog.length);
   expect(difference(datadog, onceEach(world.sandbox.datadog.truth(settled))).missing).toEqual([]);
   expect(qstash.length).toBeGreaterThan(500);
 });

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
 import { type PrivateServer, startPrivateServer } from '../postgres.ts';
-import { difference, footprint, NO_DIFFERENCE, onceEach, storedDatadog } from '../stored.ts';
+import { footprint } from '../stored.ts';
 import { createWorld, START, type World } from '../world.ts';
 
 const HOUR = 3_600_000;
@@ -93,19 +93,4 @@ test('I4: a log whose raw id changed with storage is the same row', async () => 
   world.sandbox.datadog.compact();
   await world.sync({ again: AGAIN });
   expect(await footprint(world)).toEqual(before);
-});
-
-test('I4: two connections of one process with different transports do not get into each other', async () => {
-  await made();
-  await world.sync({}, { streams: ['datadog.main'] });
-  const [v2] = await world.sync(
-    { again: AGAIN },
-    { streams: ['datadog.main'], settings: { pageSize: 100, own: { api: 'v2' } } },
-  );
-  expect(v2?.outcome).toBe('done');
-  const plain = (await storedDatadog(world)).map((text) => text.replace(/"status":"[^"]*",?/, ''));
-  const wanted = onceEach(world.sandbox.datadog.truth({ visibleAt: START })).map((text) =>
-    text.replace(/"status":"[^"]*",?/, ''),
-  );
-  expect(difference(plain, wanted)).toEqual(NO_DIFFERENCE);
 });

@@ -4,6 +4,7 @@ import { afterEach, expect, test } from 'vitest';
 import { MIGRATIONS } from '../../migrations/list.ts';
 import { openStore } from '../../src/store/database.ts';
 import { migrateToLatest, pendingMigrations } from '../../src/store/migrate.ts';
+import type { QstashEntry } from '../../src/store/schema.ts';
 import { createDatabase, createMigratedDatabase, type TestDatabase, withClient } from '../postgres.ts';
 
 const NAMES = Object.keys(MIGRATIONS);
@@ -158,6 +159,49 @@ test('every public table, view and column is there, each table and view with a c
   expect(silent.map(({ relname }) => relname)).toEqual([]);
 });
 
+/** The compiler holds these to be the very names of the type, which is put together from others. */
+const ENTRY = {
+  stream: 0,
+  time: 0,
+  entry_id: 0,
+  message_id: 0,
+  state: 0,
+  url: 0,
+  error: 0,
+  response_status: 0,
+  response_headers: 0,
+  response_body: 0,
+  next_delivery_time: 0,
+  duration_ms: 0,
+  method: 0,
+  header: 0,
+  body: 0,
+  queue_name: 0,
+  schedule_id: 0,
+  topic_name: 0,
+  endpoint_name: 0,
+  callback: 0,
+  callback_headers: 0,
+  failure_callback: 0,
+  failure_callback_headers: 0,
+  max_retries: 0,
+  timeout_ms: 0,
+  retry_delay_expression: 0,
+  label: 0,
+  labels: 0,
+  caller_ip: 0,
+  host: 0,
+  path: 0,
+  flow_control_key: 0,
+  parallelism: 0,
+  rate: 0,
+  period: 0,
+  request_extra: 0,
+  extra: 0,
+  escaped: 0,
+  ingested_at: 0,
+} satisfies Record<keyof QstashEntry, 0>;
+
 test('the types of src/store/schema.ts name the very columns of each table and view', async () => {
   const { url } = await database(createMigratedDatabase);
   const found = await rows(
@@ -177,11 +221,11 @@ test('the types of src/store/schema.ts name the very columns of each table and v
   const declared = [...(bodies.get('Database') ?? '').matchAll(/^ {2}(\w+): (\w+);/gm)].map(
     (match) => [match[1] as string, match[2] as string] as const,
   );
-  const plain = declared.filter(([name]) => name !== 'qstash_entry');
-  expect(plain.length).toBeGreaterThan(9);
-  for (const [table, type] of plain) {
+  expect(declared.length).toBeGreaterThan(10);
+  for (const [table, type] of declared) {
     const columns = found.find(({ relname }) => relname === table)?.columns;
-    expect({ table, columns: names(bodies.get(type) ?? '').sort() }).toEqual({ table, columns });
+    const typed = type === 'QstashEntry' ? Object.keys(ENTRY) : names(bodies.get(type) ?? '');
+    expect({ table, columns: typed.sort() }).toEqual({ table, columns });
   }
 });
 

@@ -72,16 +72,19 @@ test('before a wait for quota what is in hand is stored, and a stop ends the wai
 });
 
 test('pages that have waited for a second are stored, though the next answer takes longer', async () => {
-  await made({ streams: ['datadog.main'] });
+  await made({ streams: ['datadog.main'], settings: { timeoutMs: 60_000 } });
   let pages = 0;
+  const stop = new AbortController();
   const running = world.sync({
+    signal: stop.signal,
     mayRequest: () => {
-      if (++pages === 3) world.sandbox.faults.next('datadog', { kind: 'slow', ms: 2_500 });
+      if (++pages === 3) world.sandbox.faults.next('datadog', { kind: 'slow', ms: 55_000 });
       return true;
     },
   });
-  await expect.poll(stored, { timeout: 2_400, interval: 50 }).toBe(40);
-  expect((await running)[0]?.outcome).toBe('done');
+  await expect.poll(stored, { timeout: 20_000, interval: 50 }).toBe(40);
+  stop.abort();
+  expect((await running)[0]).toMatchObject({ outcome: 'stopped', totals: { fetched: 40 } });
 });
 
 test('an allowance of requests is kept to the letter, retries included', async () => {

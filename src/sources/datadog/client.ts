@@ -1,4 +1,4 @@
-import { LogkeepError } from '../../errors.ts';
+import { isFailure, LogkeepError } from '../../errors.ts';
 import type { Cursor, Ms, Span } from '../../model.ts';
 import { type RawPage, readChain } from '../chain.ts';
 import type { ReadOptions } from '../source.ts';
@@ -24,31 +24,48 @@ export const CURSOR_MAX_AGE_MS = 600_000;
 export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGenerator<DatadogPage, void> {
   let lastMs: Ms | null = null;
   let ordered = true;
+  let full = false;
   const pages = readChain<RawPage>({
     label: access.api.label,
     cursor: o.cursor,
     size: access.pageSize,
     maxBodyBytes: access.api.maxBodyBytes,
     timeoutFloor: TIMEOUT_FLOOR,
-    // v2 alone: an empty page in answer to v1's cursor has been refused before.
-    believesEnd: (ageMs) => ageMs <= CURSOR_MAX_AGE_MS,
+    // v2 alone: an empty page in answer to v1's cursor has been refused before. After a full page an empty one is
+    // what a forgotten cursor would bring too: one request more asks for what stands behind the last log given.
+    believesEnd: async (ageMs) => {
+      if (ageMs > CURSOR_MAX_AGE_MS || lastMs === null) return false;
+      if (!full || !ordered || lastMs >= o.window.to) return ageMs <= CURSOR_MAX_AGE_MS;
+      const rest = await requestPage(access, o, { from: lastMs + 1, to: o.window.to }, null, 1);
+      return rest.entries.length === 0;
+    },
     now: () => access.http.clock.now(),
     fetch: async (cursor, limit) => {
       const page = await requestPage(access, o, o.window, cursor, limit);
       if (cursor !== null) checkPlace(access, cursor, page);
+      if (page.entries.length > 0) full = page.entries.length >= limit;
       return page;
     },
     locate: (cursor) => locate(access, o, cursor, lastMs),
   });
-  for await (const page of pages) {
-    const first = timeOf(page.entries[0]?.value);
-    const last = timeOf(page.entries.at(-1)?.value);
-    if (page.entries.length > 0) {
-      // Should the API ever leave the order it was asked for, only the chain's end claims anything.
-      ordered &&= first !== null && last !== null && first <= last && (lastMs === null || lastMs <= first);
-      lastMs = last ?? lastMs;
+  try {
+    for await (const page of pages) {
+      const first = timeOf(page.entries[0]?.value);
+      const last = timeOf(page.entries.at(-1)?.value);
+      if (page.entries.length > 0) {
+        // Should the API ever leave the order it was asked for, only the chain's end claims anything.
+        ordered &&= first !== null && last !== null && first <= last && (lastMs === null || lastMs <= first);
+        lastMs = last ?? lastMs;
+      }
+      yield { ...page, readTo: page.next === null ? o.window.to : ordered ? within(o.window, lastMs) : null };
     }
-    yield { ...page, readTo: page.next === null ? o.window.to : ordered ? within(o.window, lastMs) : null };
+  } catch (error) {
+    // A log that is too long and stands at the window's very end is the next window's: all of this one was given.
+    if (!isFailure(error, 'oversize') || error.atMs === null || error.atMs < o.window.to || !ordered)
+      throw error;
+    const { to } = o.window;
+    const { dateMs } = await requestPage(access, o, { from: to - 2, to: to - 1 }, null, 1);
+    yield { entries: [], next: null, dateMs, bytes: 0, readTo: to };
   }
 }
 

@@ -146,9 +146,9 @@ function marksStayInside(entry: RawEntry, container: string): boolean {
   for (const name in log) {
     const value = log[name];
     const nested = typeof value === 'object' && value !== null && !Array.isArray(value);
-    if (isMark(value) || (name !== ATTRIBUTES && nested)) return false;
-    if (name !== ATTRIBUTES && Array.isArray(value) && !value.every((item) => typeof item === 'string'))
-      return false;
+    if (name === ATTRIBUTES && nested) continue;
+    if (isMark(value) || nested) return false;
+    if (Array.isArray(value) && !value.every((item) => typeof item === 'string')) return false;
   }
   return true;
 }

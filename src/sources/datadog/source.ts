@@ -24,9 +24,11 @@ export const datadog: Source = {
 function open(stream: StreamSettings, options: OpenOptions): Stream {
   const own = stream.own as DatadogSettings;
   const access = accessOf(stream, own, options);
+  // A local clock that is behind must not make what is sound look absurd.
+  let apiNow = 0;
   const normalise = createNormaliser({
     redactor: options.redactor,
-    nowMs: () => options.clock.now(),
+    nowMs: () => Math.max(options.clock.now(), apiNow),
     transport: own.api,
   });
   return {
@@ -48,6 +50,7 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
     async *read(o: ReadOptions): AsyncGenerator<Page, void> {
       for await (const page of readPages(access, o)) {
         const { next, dateMs, bytes, readTo } = page;
+        apiNow = Math.max(apiNow, dateMs ?? 0);
         yield lazyPage({ next, dateMs, bytes, readTo }, () => normalise(page.entries));
       }
     },
@@ -68,7 +71,12 @@ function scopeOf(access: DatadogAccess, own: DatadogSettings): Scope {
   const simple = !/["()\\]|(^|\s)(OR|NOT)(\s|$)/.test(query);
   const terms = simple ? query.split(/\s+/).filter((term) => !['', '*', 'AND'].includes(term)) : [query];
   const filters: Record<string, readonly string[]> = { tier: [own.storage_tier ?? 'indexes'] };
-  for (const term of terms) filters[`query ${term}`] = ['holds'];
+  for (const term of terms) {
+    filters[`query ${term}`] = ['holds'];
+    // A log has one service and one host: streams of different ones share no log.
+    const [, field, value] = /^(service|host):([\w.-]+)$/.exec(term) ?? [];
+    if (field !== undefined && value !== undefined) filters[field] = [value.toLowerCase()];
+  }
   if (access.search.indexes.length > 0) filters.index = access.search.indexes;
   return {
     account: `${new URL(access.url).host} ${createHash('sha256').update(own.api_key).digest('hex')}`,

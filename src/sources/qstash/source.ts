@@ -22,7 +22,10 @@ export const qstash: Source = {
 function open(stream: StreamSettings, options: OpenOptions): Stream {
   const own = stream.own as QstashSettings;
   const access = accessOf(stream, own, options.http);
-  const normalise = createNormaliser({ redactor: options.redactor, nowMs: () => options.clock.now() });
+  // A local clock that is behind must not make what is sound look absurd.
+  let apiNow = 0;
+  const nowMs = () => Math.max(options.clock.now(), apiNow);
+  const normalise = createNormaliser({ redactor: options.redactor, nowMs });
   return {
     id: stream.id,
     source: 'qstash',
@@ -40,6 +43,7 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
     async *read(o: ReadOptions): AsyncGenerator<Page, void> {
       for await (const page of readPages(access, o)) {
         const { next, dateMs, bytes } = page;
+        apiNow = Math.max(apiNow, dateMs ?? 0);
         yield lazyPage({ next, dateMs, bytes, readTo: null }, () => normalise(page.entries));
       }
     },
@@ -99,7 +103,11 @@ function scopeOf(own: QstashSettings, pairs: QstashAccess['filters']): Scope {
     const values = name === 'state' && value === 'IN_PROGRESS' ? IN_PROGRESS : [value];
     filters[name] = [...(filters[name] ?? []), ...values];
   }
-  return { account: `${hostOf(own.url)} ${accountOf(own.token) || hash(own.token)}`, filters };
+  return {
+    account: `${hostOf(own.url)} ${accountOf(own.token) || hash(own.token)}`,
+    filters,
+    manyValued: ['label'],
+  };
 }
 
 /** Host and path of the API; the two names of the EU region are one. */

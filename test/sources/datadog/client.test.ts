@@ -84,7 +84,7 @@ for (const transport of BOTH) {
     test('asks the same to the letter through a chain, but for the cursor', async () => {
       const search = { query: 'service:web* "a"', indexes: ['main', 'other'], storageTier: null };
       const { read, stand } = await open(
-        holding(() => many(30)),
+        holding(() => many(25)),
         { transport, search, pageSize: 10 },
       );
       await read();
