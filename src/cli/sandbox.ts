@@ -1,3 +1,4 @@
+import { LogkeepError } from '../errors.ts';
 import { startSandbox } from '../sandbox/sandbox.ts';
 import { amountText, lengthText } from './amounts.ts';
 import type { Run } from './command.ts';
@@ -13,7 +14,13 @@ export const run: Run<'sandbox'> = async (
   { port, seed, historyMs, entries, json },
   { stdout, stderr, clock, signal },
 ) => {
-  const sandbox = await startSandbox({ seed, clock, port });
+  const sandbox = await startSandbox({ seed, clock, port }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EADDRINUSE' && error.code !== 'EACCES') throw error;
+    throw new LogkeepError(
+      'config',
+      `--port: ${port}: cannot be had (${error.code}): choose another, or 0 for any free one`,
+    );
+  });
   try {
     const to = clock.now();
     const span = { from: to - historyMs, to };

@@ -55,7 +55,7 @@ function runCell(run: RunStatus, nowMs: Ms): string {
 
 function quotaCell({ quota: { limit, remaining, resetMs } }: StreamStatus, nowMs: Ms): string | null {
   if (remaining === null && limit === null) return null;
-  if (resetMs === null) return limit === null ? `${remaining}` : `${remaining} of ${limit}`;
+  if (resetMs === null) return limit === null ? `${remaining}` : `${remaining ?? '?'} of ${limit}`;
   if (resetMs <= nowMs) return limit === null ? 'renewed' : `${limit} (renewed)`;
   return `${remaining ?? '?'} of ${limit ?? '?'}, renewed in ${lengthText(resetMs - nowMs)}`;
 }

@@ -21,6 +21,12 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/property/pump.pg.test.ts'],
   },
   { name: 'no-fence', what: 'the checkpoint takes any fence', tests: [I('i9-lease')] },
+  { name: 'no-renewal', what: 'a lease is never renewed', tests: [I('i9-renewal')] },
+  {
+    name: 'no-split',
+    what: 'a walk that expiry outruns goes on',
+    tests: ['test/sync/outrun.test.ts'],
+  },
   { name: 'live-lease-taken', what: 'a lease that holds is taken over', tests: [I('i9-lease')] },
   {
     name: 'lost-commit-repeated',
