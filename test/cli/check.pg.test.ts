@@ -6,7 +6,7 @@ import { type Sandbox, startSandbox } from '../../src/sandbox/sandbox.ts';
 import { createMigratedDatabase, type TestDatabase } from '../postgres.ts';
 import { createDesk, type Desk, rowsOf } from './child.ts';
 
-/** A quota window that does not end, and the quota become unknown, between an answer and what is told of it. */
+/** So long a window that the quota is still known when it is told. */
 const QUOTA = { qstash: { quota: { limit: 100, windowMs: 600_000 } } };
 
 let sandbox: Sandbox;
