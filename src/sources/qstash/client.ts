@@ -57,13 +57,13 @@ export function readPages(access: QstashAccess, o: ReadOptions): AsyncGenerator<
     now: () => access.http.clock.now(),
     fetch: async (cursor, size) => {
       const page = await requestPage(access, o, o.window, cursor, size);
-      for (const entry of page.entries) {
-        const time = inWindow(o.window, entry);
-        if (time === null || (oldestMs !== null && time > oldestMs)) continue;
-        if (time !== oldestMs) given = new Set();
-        oldestMs = time;
-        given.add(stamp(entry));
-      }
+      const times = page.entries.map((entry) => inWindow(o.window, entry));
+      const before = oldestMs;
+      for (const time of times) if (time !== null && (oldestMs === null || time < oldestMs)) oldestMs = time;
+      if (oldestMs !== before) given = new Set();
+      // Only what shares the oldest time is ever compared.
+      for (const [i, entry] of page.entries.entries())
+        if (oldestMs !== null && times[i] === oldestMs) given.add(stamp(entry));
       return page;
     },
     locate: (cursor) => locate(access, o, cursor, oldestMs),
