@@ -13,9 +13,10 @@ const MEANING: Readonly<Record<Gap['kind'], { readonly means: string; readonly r
     remedy: 'run `logkeep sync`: it reads holes too, as long as the API still shows them',
   },
   expired: {
-    means: 'asked for, but older than the API keeps entries when it was to be read: lost',
+    means:
+      'asked for, but older than the retention when it was to be read: lost, unless the API keeps entries longer',
     remedy:
-      'nothing brings it back; sync more often than the retention, and set `retention` to that of your plan or index',
+      'set `retention` to that of your plan or index, which has the span read again; sync more often than that',
   },
   oversize: {
     means: 'one entry of this millisecond is longer than max_body; all around it is stored',
@@ -23,13 +24,20 @@ const MEANING: Readonly<Record<Gap['kind'], { readonly means: string; readonly r
   },
 };
 
-/** `logkeep gaps`: what is missing of the time asked for; exit 1 if there is anything. The tail up to now is lag, no gap. */
+/**
+ * `logkeep gaps`: what is missing of the time asked for; exit 1 if there is anything, or a configured stream of
+ * which nothing is covered at all. The tail up to now is lag, no gap.
+ */
 export const run: Run<'gaps'> = (options, context) =>
   withReadyApp(options, context, async ({ store, streams }) => {
     const since = options.since === null ? null : resolveMoment(options.since, context.clock.now());
     const { gaps, known } = await read(store, since);
-    refuseUnknownStreams(options.stream, [...new Set([...streams.map(({ stream }) => stream.id), ...known])]);
-    const shown = gaps.filter(({ stream }) => options.stream.length === 0 || options.stream.includes(stream));
+    const configured: readonly string[] = streams.map(({ stream }) => stream.id);
+    refuseUnknownStreams(options.stream, [...new Set([...configured, ...known.keys()])]);
+    const chosen = (stream: string) => options.stream.length === 0 || options.stream.includes(stream);
+    const shown = gaps.filter(({ stream }) => chosen(stream));
+    // All of it is missing, and no later time was read that would make it a hole.
+    const unread = configured.filter((stream) => chosen(stream) && (known.get(stream) ?? null) === null);
     if (options.json) {
       const list = shown.map(({ stream, kind, from_time, to_time }) => ({
         stream,
@@ -38,9 +46,13 @@ export const run: Run<'gaps'> = (options, context) =>
         to: to_time.toISOString(),
         length_ms: +to_time - +from_time,
       }));
-      context.stdout.write(`${JSON.stringify({ gaps: list }, null, 2)}\n`);
+      context.stdout.write(`${JSON.stringify({ gaps: list, unread }, null, 2)}\n`);
     } else if (shown.length === 0) {
-      context.stdout.write('no gaps\n');
+      context.stdout.write(unread.length === 0 ? 'no gaps\n' : '');
+      for (const [stream, coveredTo] of known) {
+        if (chosen(stream) && coveredTo !== null)
+          context.stderr.write(`${stream}: up to ${edge(coveredTo)}\n`);
+      }
     } else {
       context.stdout.write(
         tableText(
@@ -62,7 +74,14 @@ export const run: Run<'gaps'> = (options, context) =>
         context.stderr.write(`${amountText(count, kind, PLURAL[kind])}: ${means}. To do: ${remedy}.\n`);
       }
     }
-    return shown.length === 0 ? 0 : 1;
+    if (!options.json) {
+      for (const stream of unread) {
+        context.stderr.write(
+          `${stream}: nothing is covered yet. To do: run \`logkeep sync --stream ${stream}\`.\n`,
+        );
+      }
+    }
+    return shown.length === 0 && unread.length === 0 ? 0 : 1;
   });
 
 const PLURAL: Readonly<Record<Gap['kind'], string>> = {
@@ -71,16 +90,24 @@ const PLURAL: Readonly<Record<Gap['kind'], string>> = {
   oversize: 'oversize entries',
 };
 
-/** Gaps that reach beyond `since`, oldest first, with the names of all streams that have progress. */
+/** Gaps that reach beyond `since`, oldest first, and up to where each stream that has progress is covered (null: nowhere). */
 async function read(
   store: Store,
   sinceMs: number | null,
-): Promise<{ gaps: readonly Gap[]; known: readonly string[] }> {
+): Promise<{ gaps: readonly Gap[]; known: ReadonlyMap<string, Date | null> }> {
   try {
     let query = store.db.selectFrom('gap').selectAll().orderBy('stream').orderBy('from_time');
     if (sinceMs !== null) query = query.where('to_time', '>', sql<Date>`${new Date(sinceMs).toISOString()}`);
-    const known = await store.db.selectFrom('stream').select('stream').where('active', '=', true).execute();
-    return { gaps: await query.execute(), known: known.map(({ stream }) => stream) };
+    const known = await store.db
+      .selectFrom('stream')
+      .select(({ fn }) => ['stream', fn<Date | null>('upper', ['covered']).as('covered_to')])
+      .where('active', '=', true)
+      .orderBy('stream')
+      .execute();
+    return {
+      gaps: await query.execute(),
+      known: new Map(known.map((row) => [row.stream, row.covered_to])),
+    };
   } catch (error) {
     throw asDatabaseError('read the gaps', error);
   }

@@ -40,11 +40,11 @@ describe('status', () => {
     expect(qstash.lag_ms).toBeLessThan(60_000);
     expect(Date.parse(qstash.covered_to)).toBeGreaterThan(Date.now() - 60_000);
     expect(qstash.expires_in_ms).toBeGreaterThan(71 * HOUR);
-    expect(datadog).toMatchObject({ rows: shown.datadog, quota: { limit: 300, remaining: 299 } });
+    expect(datadog).toMatchObject({ rows: shown.datadog, quota: { limit: 300, remaining: 298 } });
     const text = (await desk.run('status')).out;
     expect(text).toMatch(/^stream +covered until +lag +gaps +rows +last run +quota left +read within$/m);
     expect(text).toMatch(
-      /^datadog\.main +\S+ \S+Z +2 min( \d+ s)? +none +\d+ +done \d+ m?s ago +299 of 300, renewed in/m,
+      /^datadog\.main +\S+ \S+Z +2 min( \d+ s)? +none +\d+ +done \d+ m?s ago +298 of 300, renewed in/m,
     );
   });
 
@@ -128,7 +128,7 @@ describe('gaps', () => {
     expect(out).toMatch(/^qstash\.main +hole .* 1 h$/m);
     expect(out).toMatch(/^qstash\.main +oversize .*\.\d{3}Z +1 ms$/m);
     expect(err).toMatch(/1 hole: not read yet.*To do: run `logkeep sync`/);
-    expect(err).toMatch(/1 expired: .*lost.*To do: nothing brings it back/);
+    expect(err).toMatch(/1 expired: .*lost.*To do: set `retention`/);
     const json = await desk.run('gaps --json --since 9h');
     expect(json.code).toBe(1);
     expect(JSON.parse(json.out).gaps.map(({ kind }: { kind: string }) => kind)).toEqual(['hole', 'oversize']);
@@ -166,8 +166,29 @@ describe('gaps', () => {
       database,
       "update logkeep.stream set covered = covered * tstzmultirange(tstzrange(null, now() - interval '3 h'))",
     );
-    expect(await desk.run('gaps')).toMatchObject({ code: 0, out: 'no gaps\n' });
-    expect(await desk.run('gaps --json')).toMatchObject({ code: 0, out: '{\n  "gaps": []\n}\n' });
+    expect(await desk.run('gaps --stream qstash.main')).toMatchObject({ code: 0, out: 'no gaps\n' });
+    expect(await desk.run('gaps --json --stream qstash.main')).toMatchObject({
+      code: 0,
+      out: '{\n  "gaps": [],\n  "unread": []\n}\n',
+    });
+  });
+
+  it('is not content with a stream of which nothing is covered: exits 1 and says so', async () => {
+    const never = await desk.run('gaps');
+    expect(never).toMatchObject({ code: 1, out: '' });
+    expect(never.err).toContain(
+      'qstash.main: nothing is covered yet. To do: run `logkeep sync --stream qstash.main`.',
+    );
+    await insertStream(database, 'qstash.main', { hours: 10 });
+    expect(await desk.run('gaps --stream qstash.main')).toMatchObject({
+      code: 0,
+      out: 'no gaps\n',
+      err: expect.stringMatching(/^qstash\.main: up to .*Z$/m),
+    });
+    await rowsOf(database, "update logkeep.stream set covered = '{}'");
+    const stopped = await desk.run('gaps --json');
+    expect(stopped.code).toBe(1);
+    expect(JSON.parse(stopped.out)).toEqual({ gaps: [], unread: expect.arrayContaining(['qstash.main']) });
   });
 });
 
