@@ -42,7 +42,7 @@ export type WindowEnd = 'done' | 'replanned' | 'stopped' | 'lost';
  */
 export async function readWindow(context: ReadContext, lease: Lease): Promise<WindowEnd> {
   const reading = new WindowReading(context, lease);
-  const renewal = setInterval(() => reading.renew(), RENEW_MS);
+  const renewal = setInterval(() => void reading.renew(), RENEW_MS);
   try {
     return await reading.run();
   } catch (error) {
@@ -64,6 +64,7 @@ class WindowReading {
   #doneTo: Ms | null;
   #storing: Promise<void> = Promise.resolve();
   #pages = 0;
+  #renewing = false;
   readonly #walk: WalkTimer | null;
   #pieces: Spans | null = null;
 
@@ -81,19 +82,22 @@ class WindowReading {
     this.#chainAt = this.#resumed ? lease.chainAt : null;
   }
 
-  /** Loses no time on a lost lease: the reading stops, and the fence would refuse a commit anyway. */
-  renew(): void {
-    this.#context.ledger.renew(this.#lease).then(
-      (held) => {
-        if (!held)
-          this.#abort.abort(new LogkeepError('lease', `${this.#context.stream.id}: the lease is lost`));
-      },
-      (error: unknown) =>
-        this.#context.log.warn(
-          { stream: this.#context.stream.id, error: String(error) },
-          'lease not renewed',
-        ),
-    );
+  /**
+   * Loses no time on a lost lease: the reading stops, and the fence would refuse a commit anyway. One renewal at a
+   * time: where the database keeps it waiting, more of them would only take connections.
+   */
+  async renew(): Promise<void> {
+    if (this.#renewing) return;
+    this.#renewing = true;
+    const { ledger, log, stream } = this.#context;
+    try {
+      const held = await ledger.renew(this.#lease);
+      if (!held) this.#abort.abort(new LogkeepError('lease', `${stream.id}: the lease is lost`));
+    } catch (error) {
+      log.warn({ stream: stream.id, error: String(error) }, 'lease not renewed');
+    } finally {
+      this.#renewing = false;
+    }
   }
 
   async run(): Promise<WindowEnd> {

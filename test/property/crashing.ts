@@ -59,7 +59,7 @@ const STATEMENTS: readonly (readonly [RegExp, Point])[] = [
   [/^(create|alter) table logkeep/, 'make a partition'],
   [/logkeep:stream:|^insert into logkeep\.stream |^insert into logkeep\.run /, 'open the ledger'],
   [/^select .* from logkeep\.(stream|sync_window)/s, 'look at progress'],
-  [/^update logkeep\.sync_window set fence/, 'lease'],
+  [/^with free as \(/, 'lease'],
   [/^insert into logkeep\.sync_window/, 'plan windows'],
   [/set oversize = oversize \+|^delete from logkeep\.sync_window/, 'replan'],
   [/^update logkeep\.sync_window set lease_until = null/, 'release'],
