@@ -101,10 +101,10 @@ class WindowReading {
   }
 
   async run(): Promise<WindowEnd> {
-    const { lease, context } = { lease: this.#lease, context: this.#context };
+    const { cursor, window } = this.#lease;
     // An ascending window whose cursor is of no use any more goes on from what is committed, not from its start.
-    if (lease.cursor !== null && !this.#resumed)
-      return this.#replan(restOf(context.stream.order, lease.window, this.#doneTo, 'cursor', null));
+    if (cursor !== null && !this.#resumed)
+      return this.#replan(restOf(this.#context.stream.order, window, this.#doneTo, 'cursor', null));
     let failure: unknown = null;
     let ended: 'chain' | 'stop' = 'stop';
     try {
