@@ -19,20 +19,28 @@ export function connectionString(url: string): string {
   return url.replace(/(?<=[?&]sslmode=)(prefer|require|verify-ca)(?=&|$)/, 'verify-full');
 }
 
+/** A pool for `url`, with TLS as its `sslmode` says (`connectionString`); nothing is sent yet. */
+export function openPool(url: string, options: { readonly name: string; readonly max: number }): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: connectionString(url),
+    max: options.max,
+    application_name: options.name,
+    connectionTimeoutMillis: 15_000,
+    keepAlive: true,
+  });
+  // A connection that breaks fails its query, or is replaced when it is idle; where nobody listens to a connection
+  // (Kysely does not), its error would end the process as well.
+  pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
+  return pool;
+}
+
 /**
  * Opens `url`; nothing is sent yet. `bigint` and `numeric` come as text. Works through PgBouncer in transaction
  * mode: no named statements, no session state. TLS as the URL's `sslmode` says (`connectionString`).
  */
 export function openStore(url: string, options: { readonly max?: number } = {}): Store {
-  const pool = new pg.Pool({
-    connectionString: connectionString(url),
-    max: options.max ?? 8,
-    application_name: 'logkeep',
-    connectionTimeoutMillis: 15_000,
-    keepAlive: true,
-  });
-  // An idle connection that breaks is replaced by the pool; without a listener the process would end.
-  pool.on('error', () => {});
+  const pool = openPool(url, { name: 'logkeep', max: options.max ?? 8 });
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }).withSchema('logkeep');
   return { db, pool, close: () => db.destroy() };
 }

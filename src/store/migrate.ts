@@ -1,9 +1,8 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import { Migrator } from 'kysely/migration';
-import pg from 'pg';
 import { MIGRATIONS } from '../../migrations/list.ts';
 import { LogkeepError } from '../errors.ts';
-import { asDatabaseError, connectionString } from './database.ts';
+import { asDatabaseError, openPool } from './database.ts';
 
 const TABLE = 'migration';
 const LOCK_TABLE = 'migration_lock';
@@ -14,13 +13,7 @@ const LOCK_TABLE = 'migration_lock';
  * (nothing is half-done) and `config` when the database is newer than this version.
  */
 export async function migrateToLatest(url: string): Promise<readonly string[]> {
-  const pool = new pg.Pool({
-    connectionString: connectionString(url),
-    max: 2,
-    application_name: 'logkeep migrate',
-    connectionTimeoutMillis: 15_000,
-  });
-  pool.on('error', () => {});
+  const pool = openPool(url, { name: 'logkeep migrate', max: 2 });
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
   try {
     await refuseNewer(db);

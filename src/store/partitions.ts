@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import type { Ms } from '../model.ts';
+import { inTransaction } from './connection.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -41,29 +42,17 @@ async function createDay(pool: pg.Pool, table: string, day: number): Promise<voi
   if (exists.rowCount !== 0) return;
   const from = new Date(day * DAY_MS).toISOString();
   const to = new Date((day + 1) * DAY_MS).toISOString();
-  const client = await pool.connect();
-  let broken: Error | undefined;
-  try {
-    await client.query('begin');
+  await inTransaction(pool, async (client) => {
     await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [
       `logkeep:partition:${table}`,
     ]);
     const now = await client.query('select 1 from pg_class where oid = to_regclass($1)', [`logkeep.${name}`]);
-    if (now.rowCount === 0) {
-      await client.query(
-        `create table logkeep.${name} (like logkeep.${table} including defaults including constraints)`,
-      );
-      await client.query(
-        `alter table logkeep.${table} attach partition logkeep.${name} for values from ('${from}') to ('${to}')`,
-      );
-    }
-    await client.query('commit');
-  } catch (error) {
-    await client.query('rollback').catch((failure: Error) => {
-      broken = failure;
-    });
-    throw error;
-  } finally {
-    client.release(broken);
-  }
+    if (now.rowCount !== 0) return;
+    await client.query(
+      `create table logkeep.${name} (like logkeep.${table} including defaults including constraints)`,
+    );
+    await client.query(
+      `alter table logkeep.${table} attach partition logkeep.${name} for values from ('${from}') to ('${to}')`,
+    );
+  });
 }

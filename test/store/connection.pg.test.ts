@@ -1,0 +1,41 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { sql } from 'kysely';
+import { expect, test } from 'vitest';
+import { inTransaction } from '../../src/store/connection.ts';
+import { openStore } from '../../src/store/database.ts';
+import { startPrivateServer } from '../postgres.ts';
+
+test('a server that dies under connections in use fails their queries, and does not end the process', async () => {
+  const server = await startPrivateServer();
+  const uncaught: unknown[] = [];
+  const listen = (error: unknown) => uncaught.push(error);
+  process.on('uncaughtException', listen);
+  const store = openStore(server.url);
+  try {
+    const busy = [
+      // Kysely and a transaction of our own, each caught between two queries and in the middle of one.
+      store.db.transaction().execute(async (transaction) => {
+        await sql`select 1`.execute(transaction);
+        await delay(1_500);
+        await sql`select 1`.execute(transaction);
+      }),
+      sql`select pg_sleep(30)`.execute(store.db),
+      inTransaction(store.pool, async (client) => {
+        await client.query('select 1');
+        await delay(1_500);
+        await client.query('select 1');
+      }),
+      store.pool.query('select pg_sleep(30)'),
+    ];
+    const ended = Promise.allSettled(busy);
+    await delay(300);
+    await server.restart('immediate');
+    expect((await ended).map(({ status }) => status)).toEqual(busy.map(() => 'rejected'));
+    expect((await store.pool.query('select 7 as n')).rows).toEqual([{ n: 7 }]);
+    expect(uncaught).toEqual([]);
+  } finally {
+    process.off('uncaughtException', listen);
+    await store.close();
+    await server.stop();
+  }
+}, 30_000);
