@@ -19,11 +19,6 @@ export interface RawEntry {
    * or nesting deeper than MAX_DEPTH.
    */
   readonly text: string | null;
-  /**
-   * True: long integers in `value` may stand as strings with a mark before their digits, and `unmark` takes the
-   * marks out of what `JSON.stringify` prints. Only where marks were asked for.
-   */
-  readonly marked?: boolean;
   /** True: no string in it needs escaping for Postgres. False: not known. */
   readonly plain: boolean;
 }
@@ -40,13 +35,7 @@ export interface Envelope {
  * Parses one answer, natively and once. That its values say all that its text said is shown for the whole page
  * by printing it again; where that differs, entry by entry. Throws SyntaxError on text that is not JSON.
  */
-export function parseEnvelope(
-  text: string,
-  keys: readonly string[],
-  options: { readonly marks?: boolean } = {},
-): Envelope {
-  const marked = options.marks === true ? parseMarked(text, keys) : null;
-  if (marked !== null) return marked;
+export function parseEnvelope(text: string, keys: readonly string[]): Envelope {
   const parsed: unknown = JSON.parse(text);
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     return { envelope: {}, key: null, entries: [] };
@@ -57,7 +46,7 @@ export function parseEnvelope(
   const values = envelope[key] as unknown[];
   const plain = isPlainJson(text);
   if (values.every(isShallow) && prints(envelope, text)) {
-    return { envelope, key, entries: values.map((value) => ({ value, text: null, marked: false, plain })) };
+    return { envelope, key, entries: values.map((value) => ({ value, text: null, plain })) };
   }
   const arrays = fieldTexts(text).get(key) ?? [];
   if (arrays.length !== 1) return { envelope, key: null, entries: [] };
@@ -68,59 +57,9 @@ export function parseEnvelope(
     entries: values.map((value, index) => {
       const slice = texts[index] ?? '';
       const exact = isShallow(value) && (prints(value, slice) || inspect(slice).exact);
-      return { value, text: exact ? null : slice, marked: false, plain };
+      return { value, text: exact ? null : slice, plain };
     }),
   };
-}
-
-/** No service sends this private character; a page that holds it is read without marks. */
-const MARK = '\uE0FF';
-/** An integer that may be beyond a double. Inside a string the mark's quotes make no JSON, so that none is changed. */
-const LONG_INTEGER = /([:[,])(-?[1-9]\d{15,399})(?=[,}\]])/g;
-const MARKED = new RegExp(`"${MARK}(-?\\d+)"`, 'g');
-
-/** `json`, printed from a marked value, with the long integers as they came. */
-export function unmark(json: string): string {
-  return json.includes(MARK) ? json.replace(MARKED, '$1') : json;
-}
-
-/** Whether a marked value is, or as an array holds, a long integer; nested ones are not looked for. */
-export function isMark(value: unknown): boolean {
-  if (typeof value === 'string') return value.startsWith(MARK);
-  return Array.isArray(value) && value.some((item) => typeof item === 'string' && item.startsWith(MARK));
-}
-
-/** The entry without marks, for who wants every field's own text. */
-export function withoutMarks(entry: RawEntry): RawEntry {
-  if (entry.marked !== true) return entry;
-  const text = unmark(JSON.stringify(entry.value));
-  return { value: JSON.parse(text), text, marked: false, plain: entry.plain };
-}
-
-/**
- * The page with its long integers read as marked strings: ids of traces are such integers and stand in every
- * entry, and the scanner costs ten times what this does. Printed and unmarked it must give the text again, which
- * proves the whole page; null where it does not, or where there is no such integer.
- */
-function parseMarked(text: string, keys: readonly string[]): Envelope | null {
-  if (text.includes(MARK)) return null;
-  const marked = text.replace(LONG_INTEGER, `$1"${MARK}$2"`);
-  if (marked === text) return null;
-  let envelope: Record<string, unknown>;
-  try {
-    envelope = JSON.parse(marked);
-  } catch (error) {
-    if (error instanceof SyntaxError) return null;
-    throw error;
-  }
-  const key = keys.find((name) => Object.hasOwn(envelope, name) && Array.isArray(envelope[name]));
-  if (key === undefined) return null;
-  const values = envelope[key] as unknown[];
-  const frame = JSON.stringify({ ...envelope, [key]: [] });
-  if (frame.includes(MARK) || !values.every(isShallow) || !says(unmark(JSON.stringify(envelope)), text))
-    return null;
-  const plain = isPlainJson(text);
-  return { envelope, key, entries: values.map((value) => ({ value, text: null, marked: true, plain })) };
 }
 
 /** Whether two JSON texts say the same: numbers by exact decimal value, key order free, repeated keys in order. */

@@ -23,6 +23,8 @@ export const REDACTED_HEADERS: readonly string[] = [
 export interface Redactor {
   /** Whether a header (or a field of `extra`) of this name is hidden; any case. `Upstash-Forward-X` counts as `X`. */
   hides(name: string): boolean;
+  /** False: no name in this JSON text, which is ASCII without escapes, is hidden. True: one may be. */
+  mayHide(json: string): boolean;
   /** `REDACTED:hmac:` and 32 hex digits; the same for the same value in one database. */
   hide(value: string): string;
   /** HMAC-SHA256 of unredacted content: 32 bytes, the same in one database whatever is redacted. */
@@ -33,6 +35,8 @@ export interface Redactor {
 export function createRedactor(key: Uint8Array, headers: readonly string[] = REDACTED_HEADERS): Redactor {
   const names = new Set(headers.map((name) => name.toLowerCase()));
   const known = new Map<string, boolean>();
+  const spelled = [...names].map((name) => name.replaceAll(/[^a-z0-9]/g, '\\$&')).join('|');
+  const any = names.size === 0 ? null : new RegExp(spelled, 'i');
   return {
     hides(name) {
       let hidden = known.get(name);
@@ -43,6 +47,7 @@ export function createRedactor(key: Uint8Array, headers: readonly string[] = RED
       }
       return hidden;
     },
+    mayHide: (json) => any?.test(json) ?? false,
     hide: (value) => `REDACTED:hmac:${createHmac('sha256', key).update(value).digest('hex').slice(0, 32)}`,
     digest: createDigest(key),
   };

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { canonicalJson, equalJson, parseEnvelope, type RawEntry, unmark, withoutMarks } from '../src/json.ts';
+import { canonicalJson, equalJson, parseEnvelope } from '../src/json.ts';
 import { elementTexts, fieldTexts, inspect } from '../src/json-scan.ts';
 import { hostileJson, nested } from './hostile.ts';
 
@@ -161,49 +161,5 @@ describe('the scanner', () => {
     ['"{\\"a\\":1,\\"a\\":1}"', true, true],
   ])('says of %s whether a value (%s) and jsonb (%s) hold it', (text, exact, storable) => {
     expect(inspect(text)).toEqual({ exact, storable });
-  });
-});
-
-describe('long integers as marks', () => {
-  const page = (entry: string) =>
-    parseEnvelope(`{"logs":[${entry}],"status":"done"}`, ['logs'], { marks: true });
-
-  test('keep every digit, wherever they stand, once the marks are taken out', () => {
-    const entry = '{"id":"a","n":[9223372036854775807,-12345678901234567890],"o":{"t":3724863457862348762}}';
-    const { key, entries } = page(entry);
-    expect([key, entries[0]?.marked, entries[0]?.text]).toEqual(['logs', true, null]);
-    expect(unmark(JSON.stringify(entries[0]?.value))).toBe(entry);
-    expect(withoutMarks(entries[0] as RawEntry)).toMatchObject({ text: entry, marked: false });
-  });
-
-  test('leave digits inside strings alone, next to whatever they stand', () => {
-    for (const text of [
-      ',1234567890123456,',
-      ':1234567890123456}',
-      '[1234567890123456]',
-      '\\",1234567890123456,\\"',
-    ]) {
-      const entry = `{"a":"${text}","n":9223372036854775807}`;
-      const { entries } = page(entry);
-      const exact = withoutMarks(entries[0] as RawEntry);
-      expect(equalJson(exact.text ?? JSON.stringify(exact.value), entry)).toBe(true);
-      expect((exact.value as { a: string }).a).toBe(JSON.parse(`"${text}"`));
-    }
-  });
-
-  test('are not used where the page holds the mark itself, a number that is no long integer, or one in its frame', () => {
-    const inexact = [
-      '{"a":"\uE0FF1","n":9223372036854775807}',
-      '{"a":1e400,"n":9223372036854775807}',
-      '{"a":1,"a":9223372036854775807}',
-    ];
-    for (const entry of inexact) {
-      expect(page(entry).entries[0]).toMatchObject({ text: entry });
-      expect(page(entry).entries[0]?.marked).toBe(false);
-    }
-    const framed = parseEnvelope('{"n":9223372036854775807,"logs":[{"m":9223372036854775807}]}', ['logs'], {
-      marks: true,
-    });
-    expect(framed.entries[0]).toMatchObject({ marked: false, text: '{"m":9223372036854775807}' });
   });
 });

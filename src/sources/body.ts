@@ -14,14 +14,14 @@ const DECODERS = new Map([
 ]);
 
 /**
- * The text of a body and its decoded length. Never holds more than `maxBytes` of it: a longer one, and a gzip
+ * A body, decoded, without a byte order mark, and its decoded length. Never holds more than `maxBytes` of it: a longer one, and a gzip
  * bomb, is kind `oversize`. A body that does not decompress to its end was cut: kind `unavailable`.
  */
 export async function readBody(
   body: AsyncIterable<Uint8Array>,
   headers: IncomingHttpHeaders,
   maxBytes: number,
-): Promise<{ readonly text: string; readonly bytes: number }> {
+): Promise<{ readonly body: Buffer; readonly bytes: number }> {
   const cap = Math.min(maxBytes, LONGEST);
   const encoding = (headers['content-encoding'] ?? '').trim().toLowerCase();
   const decode = DECODERS.get(encoding);
@@ -37,7 +37,7 @@ export async function readBody(
   const decoded = decode === undefined ? raw : await inflateWithin(decode, raw, cap);
   // A byte order mark is no JSON; JSON.parse would refuse it.
   const start = decoded[0] === 0xef && decoded[1] === 0xbb && decoded[2] === 0xbf ? 3 : 0;
-  return { text: decoded.toString('utf8', start), bytes: decoded.length };
+  return { body: start === 0 ? decoded : decoded.subarray(start), bytes: decoded.length };
 }
 
 async function collect(body: AsyncIterable<Uint8Array>, cap: number): Promise<Buffer> {

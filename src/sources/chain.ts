@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { isFailure, LogkeepError } from '../errors.ts';
-import type { RawEntry } from '../json.ts';
 import type { Cursor, Ms } from '../model.ts';
+import type { Entries } from './entries.ts';
 
 /** What one complete answer holds, before its entries become rows. */
 export interface RawPage {
-  readonly entries: readonly RawEntry[];
+  readonly entries: Entries;
   /** Where the next page begins; null when the chain has ended. */
   readonly next: Cursor | null;
   readonly dateMs: Ms | null;

@@ -1,8 +1,10 @@
 import { escapeText } from '../escape.ts';
-import { type RawEntry, unmark } from '../json.ts';
+import type { RawEntry } from '../json.ts';
 import type { Ms } from '../model.ts';
 import type { Redactor } from '../redact.ts';
 import { redactJson } from '../redact-json.ts';
+import { isOdd, type Tape } from '../tape/tape.ts';
+import type { Entries } from './entries.ts';
 import type { Reject, RejectReason, Row } from './source.ts';
 
 /** What a page's entries became: each is a row or a reject. */
@@ -50,7 +52,7 @@ export function timeFlaw(time: unknown, nowMs: Ms): RejectReason | null {
 
 /** The entry's JSON text for quarantine, redacted. */
 export function rawText(entry: RawEntry, redactor: Redactor): string {
-  return redactJson(entry.text ?? unmark(JSON.stringify(entry.value)), redactor);
+  return redactJson(entry.text ?? JSON.stringify(entry.value), redactor);
 }
 
 /** The same redactor, which remembers what it hid: the same token comes with entry after entry. */
@@ -66,6 +68,35 @@ export function rememberHidden(redactor: Redactor): Redactor {
       if (value.length <= MAX_HIDDEN_CHARS) hidden.set(value, fresh);
       return fresh;
     },
+  };
+}
+
+/** How a source's entries become rows. */
+export interface Readers {
+  readonly nowMs: () => Ms;
+  /** Makes the row of a usual entry from its bytes, the very row that `exact` would make; null: it is not usual. */
+  readonly quick: (tape: Tape, index: number, now: Ms) => Row | null;
+  readonly exact: (entry: RawEntry, now: Ms) => Row | Reject;
+  /** What was seen for the first time and is not known. */
+  readonly unknown: () => string[];
+}
+
+/** Reads entries: the usual ones quickly, any other exactly. */
+export function readerOf({ nowMs, quick, exact, unknown }: Readers): (entries: Entries) => Normalised {
+  return (entries) => {
+    const { length, tape } = entries;
+    const rows: Row[] = [];
+    const rejects: Reject[] = [];
+    const now = nowMs();
+    for (let index = 0; index < length; index += 1) {
+      const made =
+        (tape === null || isOdd(tape, index) ? null : quick(tape, index, now)) ??
+        exact(entries.raw(index), now);
+      if ('parts' in made) rows.push(made);
+      else rejects.push(made);
+    }
+    entries.release();
+    return { rows, rejects, unknown: unknown() };
   };
 }
 

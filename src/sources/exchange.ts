@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts';
 import { LogkeepError } from '../errors.ts';
 import type { Ms } from '../model.ts';
 import { readBody } from './body.ts';
+import type { Body } from './entries.ts';
 import type { QuotaGate, Turn } from './quota.ts';
 import type { Allowance, Answered } from './ration.ts';
 import { refusalError, type Sense } from './refusal.ts';
@@ -37,8 +38,7 @@ export interface HttpRequest extends Turn {
 }
 
 /** A complete answer with status 200. */
-export interface HttpAnswer {
-  readonly text: string;
+export interface HttpAnswer extends Body {
   /** Length of the decoded body. */
   readonly bytes: number;
   /** The Date header; null where it is missing or no date. */
@@ -88,7 +88,16 @@ export async function exchange(
     };
     if (status === 200) {
       answered({ kind: 'ok', ...told });
-      return { ...(await readBody(response.body, headers, api.maxBodyBytes)), dateMs, headers };
+      const { body, bytes } = await readBody(response.body, headers, api.maxBodyBytes);
+      return {
+        body,
+        get text() {
+          return body.toString('utf8');
+        },
+        bytes,
+        dateMs,
+        headers,
+      };
     }
     const text = await refusalText(response.body, headers);
     const sense = api.sense(status, text);
@@ -124,7 +133,7 @@ export function named(api: Api, error: LogkeepError): LogkeepError {
 /** The body of a refusal, as far as it comes: it is only quoted. */
 async function refusalText(body: AsyncIterable<Uint8Array>, headers: IncomingHttpHeaders): Promise<string> {
   try {
-    return (await readBody(body, headers, REFUSAL_BYTES)).text;
+    return (await readBody(body, headers, REFUSAL_BYTES)).body.toString('utf8');
   } catch {
     return '';
   }

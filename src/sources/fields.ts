@@ -235,7 +235,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** Headers hold names and arrays of strings; whatever else they hold is looked through to the ground. */
-function headersJson(headers: Record<string, unknown>, redactor: Redactor): string {
+export function headersJson(headers: Record<string, unknown>, redactor: Redactor): string {
   let shown = headers;
   for (const name in headers) {
     const values = headers[name];

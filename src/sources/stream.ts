@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { parseEnvelope, type RawEntry } from '../json.ts';
 import type { Ms } from '../model.ts';
+import { type Entries, parsedEntries, parseEntry } from './entries.ts';
 import type { Meter, Page, Reject, Row } from './source.ts';
 
 /** A meter at zero. */
@@ -22,16 +22,14 @@ export function skewOf(dateMs: Ms | null, now: Ms): number | null {
 /** What `normalise` makes of the one entry whose JSON text is `text`. */
 export function normaliseOne(
   text: string,
-  normalise: (entries: readonly RawEntry[]) => {
+  normalise: (entries: Entries) => {
     readonly rows: readonly Row[];
     readonly rejects: readonly Reject[];
   },
 ): Row | Reject {
-  const { entries } = parseEnvelope(`{"entries":[${text}]}`, ['entries']);
-  const { rows, rejects } = normalise(entries);
+  const { rows, rejects } = normalise(parsedEntries([parseEntry(text)]));
   const result = rows[0] ?? rejects[0];
-  if (result === undefined || entries.length !== 1)
-    throw new Error(`expected the text of one entry, found ${entries.length}`);
+  if (result === undefined) throw new Error('an entry became neither a row nor a reject');
   return result;
 }
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
-import type { ColumnType, Stage, Value } from '../sources/source.ts';
+import type { ColumnType, Stage, Utf8, Value } from '../sources/source.ts';
 
 const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
 const TRAILER = -1;
@@ -106,11 +106,17 @@ export async function copyRows(client: pg.PoolClient, stage: Stage, encoded: Buf
 type Write = (writer: BinaryWriter, value: never) => void;
 
 const WRITE: Readonly<Record<ColumnType, Write>> = {
-  text: (writer, value: string) => writer.text(value),
-  jsonb: (writer, value: string) => writer.jsonb(value),
+  text: (writer, value: string | Utf8) => {
+    if (typeof value === 'string') writer.text(value);
+    else writer.slice(value);
+  },
+  jsonb: (writer, value: string | Utf8) => {
+    if (typeof value === 'string') writer.jsonb(value);
+    else writer.jsonbSlice(value);
+  },
   'text[]': (writer, value: readonly string[]) => writer.textArray(value),
   timestamptz: (writer, value: number) => writer.timestamp(value),
-  uuid: (writer, value: Uint8Array) => writer.sizedBytes(value),
+  uuid: (writer, value: string) => writer.uuid(value),
   bytea: (writer, value: Uint8Array) => writer.sizedBytes(value),
   int4: (writer, value: number) => {
     writer.int32(4);
@@ -173,11 +179,32 @@ class BinaryWriter {
     this.bytes(value);
   }
 
+  uuid(hex: string): void {
+    this.#room(20);
+    this.at = this.#buffer.writeInt32BE(16, this.at);
+    if (this.#buffer.write(hex, this.at, 'hex') !== 16)
+      throw new Error(`uuid ${hex}: expected 32 hex digits`);
+    this.at += 16;
+  }
+
   text(value: string): void {
     this.#room(4 + value.length * 3);
     const length = this.#buffer.write(value, this.at + 4, 'utf8');
     this.#buffer.writeInt32BE(length, this.at);
     this.at += 4 + length;
+  }
+
+  slice({ bytes, from, to }: Utf8): void {
+    this.#room(4 + to - from);
+    this.at = this.#buffer.writeInt32BE(to - from, this.at);
+    this.at += bytes.copy(this.#buffer, this.at, from, to);
+  }
+
+  jsonbSlice({ bytes, from, to }: Utf8): void {
+    this.#room(5 + to - from);
+    this.at = this.#buffer.writeInt32BE(to - from + 1, this.at);
+    this.#buffer[this.at++] = 1;
+    this.at += bytes.copy(this.#buffer, this.at, from, to);
   }
 
   jsonb(value: string): void {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import type pg from 'pg';
 import { expect, test } from 'vitest';
-import { equalJson, parseEnvelope } from '../../src/json.ts';
+import { equalJson } from '../../src/json.ts';
 import { createRedactor } from '../../src/redact.ts';
 import { FIELD as DATADOG_FIELD } from '../../src/sources/datadog/fields.ts';
 import { createNormaliser as createDatadogNormaliser } from '../../src/sources/datadog/normalise.ts';
@@ -15,6 +15,7 @@ import type { StoredRow } from '../../src/sources/rebuild.ts';
 import type { Part, Stage, StageColumn, Value } from '../../src/sources/source.ts';
 import { hostileJson, hostileString, objectText } from '../hostile.ts';
 import { createDatabase, withClient } from '../postgres.ts';
+import { entriesOf } from './entries.ts';
 
 const TIME = 1_777_634_400_083;
 const ENTRIES = 200;
@@ -75,7 +76,6 @@ async function roundTrip(
 
 function parameter({ type }: StageColumn, value: Value): unknown {
   if (value === null) return null;
-  if (type === 'uuid') return Buffer.from(value as Uint8Array).toString('hex');
   if (type === 'timestamptz') return new Date(Number(value)).toISOString();
   return typeof value === 'bigint' ? String(value) : value;
 }
@@ -89,7 +89,7 @@ test('I7: hostile QStash entries come back equal from a real Postgres', async ()
         ['"time"', String(TIME)],
       ]);
       const normalise = createQstashNormaliser({ redactor, nowMs: () => TIME });
-      const { rows } = normalise(parseEnvelope(`{"events":[${texts.join(',')}]}`, ['events']).entries);
+      const { rows } = normalise(entriesOf(`{"events":[${texts.join(',')}]}`, ['events']));
       expect(rows.length).toBe(ENTRIES);
       for (const [index, row] of rows.entries()) {
         const [log, request] = row.parts;
@@ -116,9 +116,7 @@ test.each(['v1', 'v2'] as const)(
           ['"timestamp"', `"${new Date(TIME).toISOString()}"`],
         ]).map((log, index) => `{"id":"id-${index}\\u0000","type":"log","${container}":${log}}`);
         const normalise = createDatadogNormaliser({ redactor, nowMs: () => TIME, transport });
-        const { rows } = normalise(
-          parseEnvelope(`{"logs":[${texts.join(',')}]}`, ['logs'], { marks: true }).entries,
-        );
+        const { rows } = normalise(entriesOf(`{"logs":[${texts.join(',')}]}`, ['logs'], container));
         expect(rows.length).toBe(ENTRIES);
         for (const [index, row] of rows.entries()) {
           const back = rebuildDatadog(

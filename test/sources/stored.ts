@@ -1,5 +1,5 @@
 import type { StoredRow, StoredValue } from '../../src/sources/rebuild.ts';
-import type { Part, Row, Stage } from '../../src/sources/source.ts';
+import type { Part, Row, Stage, Utf8, Value } from '../../src/sources/source.ts';
 
 /** Part `stage` of a row as Postgres would give it back, in place of a Postgres; throws on what Postgres would refuse. */
 export function stored(row: Row, stages: readonly Stage[], stage: number): StoredRow | null {
@@ -14,9 +14,17 @@ function storedPart(part: Part, stage: Stage | undefined): StoredRow {
   const row: Record<string, StoredValue> = {};
   for (const [index, { name, type }] of columns.entries()) {
     const value = part.values[index] ?? null;
-    row[name] = value === null ? null : storedValue(type, value);
+    row[name] = value === null ? null : storedValue(type, isUtf8(value) ? textOf(value) : value);
   }
   return row;
+}
+
+function isUtf8(value: Value): value is Utf8 {
+  return typeof value === 'object' && value !== null && 'from' in value && 'to' in value;
+}
+
+function textOf({ bytes, from, to }: Utf8): string {
+  return new TextDecoder('utf8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(from, to));
 }
 
 function storedValue(type: string, value: unknown): StoredValue {
@@ -36,8 +44,8 @@ function storedValue(type: string, value: unknown): StoredValue {
     case 'bytea':
       return Buffer.from(value as Uint8Array);
     case 'uuid':
-      if (!(value instanceof Uint8Array) || value.length !== 16) throw new Error('uuid: expected 16 bytes');
-      return Buffer.from(value).toString('hex');
+      if (!/^[0-9a-f]{32}$/.test(String(value))) throw new Error('uuid: expected 32 hex digits');
+      return String(value);
     case 'bool':
       if (typeof value !== 'boolean') throw new Error('bool: expected a boolean');
       return value;

@@ -152,10 +152,11 @@ test('whole numbers keep every digit to the ends of their types', async () => {
 test('bytea, uuid and bool keep every bit', async () => {
   const bytes = Buffer.from(Array.from({ length: 256 }, (_, n) => n));
   expect(await roundTrip('bytea', [bytes, new Uint8Array(0), null])).toEqual([bytes, Buffer.alloc(0), null]);
-  expect(await roundTrip('uuid', [bytes.subarray(240), null])).toEqual([
+  expect(await roundTrip('uuid', [bytes.toString('hex', 240), null])).toEqual([
     'f0f1f2f3-f4f5-f6f7-f8f9-fafbfcfdfeff',
     null,
   ]);
+  await expect(roundTrip('uuid', ['f0f1'])).rejects.toThrow('uuid f0f1: expected 32 hex digits');
   expect(await roundTrip('bool', [true, false, null])).toEqual([true, false, null]);
 });
 

@@ -1,6 +1,7 @@
 import { isFailure, LogkeepError } from '../../errors.ts';
 import type { Cursor, Ms, Span } from '../../model.ts';
 import { type RawPage, readChain } from '../chain.ts';
+import { NO_ENTRIES } from '../entries.ts';
 import type { ReadOptions } from '../source.ts';
 import { decodeId } from './id.ts';
 import { locate } from './locate.ts';
@@ -50,8 +51,8 @@ export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGe
   });
   try {
     for await (const page of pages) {
-      const first = timeOf(page.entries[0]?.value);
-      const last = timeOf(page.entries.at(-1)?.value);
+      const first = timeOf(entryAt(page, 0));
+      const last = timeOf(entryAt(page, -1));
       if (page.entries.length > 0) {
         // Should the API ever leave the order it was asked for, only the chain's end claims anything.
         ordered &&= first !== null && last !== null && first <= last && (lastMs === null || lastMs <= first);
@@ -65,14 +66,14 @@ export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGe
       throw error;
     const { to } = o.window;
     const { dateMs } = await requestPage(access, o, { from: to - 2, to: to - 1 }, null, 1);
-    yield { entries: [], next: null, dateMs, bytes: 0, readTo: to };
+    yield { entries: NO_ENTRIES, next: null, dateMs, bytes: 0, readTo: to };
   }
 }
 
 /** v1: the first log is the one asked for. v2: it does not stand before the one that was given last. */
 function checkPlace(access: DatadogAccess, cursor: Cursor, page: RawPage): void {
   const asked = access.transport.place(cursor);
-  const got = idOf(page.entries[0]?.value);
+  const got = idOf(entryAt(page, 0));
   if (asked === null || (got === null && !access.transport.inclusive)) return;
   const place = decodeId(asked);
   const first = got === null ? null : decodeId(got);
@@ -89,6 +90,12 @@ function checkPlace(access: DatadogAccess, cursor: Cursor, page: RawPage): void 
       access.transport.inclusive ? '' : 'one after '
     }${asked.slice(0, 80)}: the rest of the window is read again`,
   );
+}
+
+/** The entry at a position, from the end where it is negative; undefined where there is none. */
+function entryAt({ entries }: RawPage, position: number): unknown {
+  const index = position < 0 ? entries.length + position : position;
+  return index < 0 || index >= entries.length ? undefined : entries.raw(index).value;
 }
 
 function idOf(entry: unknown): string | null {

@@ -1,7 +1,8 @@
 import { LogkeepError } from '../../errors.ts';
-import { parseEnvelope, type RawEntry } from '../../json.ts';
 import type { Span } from '../../model.ts';
+import { type Body, type Entries, readEntries } from '../entries.ts';
 import { quote } from '../refusal.ts';
+import { CONTAINER } from './fields.ts';
 
 /** What a stream searches for. */
 export interface Search {
@@ -14,7 +15,7 @@ export interface Search {
 
 /** What one answer holds: its entries in ascending order, and the cursor of what follows. */
 export interface Found {
-  readonly entries: readonly RawEntry[];
+  readonly entries: Entries;
   readonly next: string | null;
 }
 
@@ -25,7 +26,7 @@ export interface Transport {
   /** The request's body; all but limit and cursor must stay the same to the letter through a chain. */
   body(search: Search, window: Span, cursor: string | null, limit: number): string;
   /** Throws `protocol` on an answer that is partial or unknown, `timeout` where the query was not finished. */
-  read(text: string): Found;
+  read(answer: Body): Found;
   /** Id of the log at which the cursor stands; null where the cursor does not tell. */
   place(cursor: string): string | null;
   /** Whether the log at which the cursor stands comes again as the first of its page. */
@@ -46,9 +47,9 @@ export const v1: Transport = {
       ...(cursor === null ? {} : { startAt: cursor }),
       time: timeOf(window),
     }),
-  read(text) {
-    const { envelope, key, entries } = parseEnvelope(text, ['logs'], { marks: true });
-    if (key === null) throw unknownEnvelope('logs', envelope);
+  read(answer) {
+    const { envelope, entries } = readEntries(answer, ['logs'], CONTAINER.v1);
+    if (entries === null) throw unknownEnvelope('logs', envelope);
     checkStatus(envelope.status ?? null);
     return { entries, next: cursorText(envelope.nextLogId, 'nextLogId') };
   },
@@ -71,20 +72,11 @@ export const v2: Transport = {
       page: { limit, ...(cursor === null ? {} : { cursor }) },
       sort: 'timestamp',
     }),
-  read(text) {
-    const { envelope, key, entries } = parseEnvelope(text, ['data'], { marks: true });
-    if (key === null) throw unknownEnvelope('data', envelope);
+  read(answer) {
+    const { envelope, entries } = readEntries(answer, ['data'], CONTAINER.v2);
+    if (entries === null) throw unknownEnvelope('data', envelope);
     const meta = member(envelope, 'meta');
-    // Older recordings have none; what is there must say that the query was finished.
-    const status = member(meta, 'status');
-    if (status !== undefined) checkStatus(status);
-    const warnings = member(meta, 'warnings') ?? [];
-    if (!Array.isArray(warnings) || warnings.length > 0) {
-      throw new LogkeepError(
-        'protocol',
-        `the answer is partial, it warns: "${quote(JSON.stringify(warnings), [])}"`,
-      );
-    }
+    checkMeta(meta);
     // The end is an answer without a cursor, `{"data":[]}` as a rule.
     return { entries, next: cursorText(member(member(meta, 'page'), 'after'), 'meta.page.after') };
   },
@@ -100,6 +92,20 @@ export const v2: Transport = {
 
 function timeOf(window: Span): { readonly from: string; readonly to: string } {
   return { from: new Date(window.from).toISOString(), to: new Date(window.to).toISOString() };
+}
+
+/** Throws unless a v2 answer's `meta` lets it pass for whole: `timeout`, or `protocol` for anything else that is amiss. */
+export function checkMeta(meta: unknown): void {
+  // Older recordings have none; what is there must say that the query was finished.
+  const status = member(meta, 'status');
+  if (status !== undefined) checkStatus(status);
+  const warnings = member(meta, 'warnings') ?? [];
+  if (!Array.isArray(warnings) || warnings.length > 0) {
+    throw new LogkeepError(
+      'protocol',
+      `the answer is partial, it warns: "${quote(JSON.stringify(warnings), [])}"`,
+    );
+  }
 }
 
 function checkStatus(status: unknown): void {
@@ -123,6 +129,7 @@ function unknownEnvelope(expected: string, envelope: Readonly<Record<string, unk
   return new LogkeepError('protocol', `expected an array \`${expected}\`, found ${found}`);
 }
 
-function member(value: unknown, name: string): unknown {
+/** A member of a JSON object; undefined where there is no such member, or no object. */
+export function member(value: unknown, name: string): unknown {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
 }

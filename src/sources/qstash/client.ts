@@ -1,8 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { isFailure, LogkeepError } from '../../errors.ts';
-import { parseEnvelope, type RawEntry } from '../../json.ts';
 import type { Cursor, Ms, Span } from '../../model.ts';
+import { nameTable } from '../../tape/names.ts';
+import { endMember, firstMember, isOdd, KIND, kindOf, memberInteger } from '../../tape/tape.ts';
 import { type RawPage, readChain } from '../chain.ts';
+import { type Entries, readEntries } from '../entries.ts';
 import type { Api, HttpAnswer } from '../exchange.ts';
 import type { Http } from '../http.ts';
 import type { Allowance } from '../ration.ts';
@@ -46,9 +48,9 @@ export function readPages(access: QstashAccess, o: ReadOptions): AsyncGenerator<
           cursor,
           access.pageSize,
         );
-        if (page.entries.some((entry) => inWindow(o.window, entry) !== null && !given.has(stamp(entry)))) {
+        const times = timesOf(page.entries, o.window);
+        if (times.some((time, index) => time !== null && !given.has(stamp(page.entries, index))))
           return false;
-        }
         if (page.next === cursor) return cursor === null;
         cursor = page.next;
       } while (cursor !== null);
@@ -57,13 +59,13 @@ export function readPages(access: QstashAccess, o: ReadOptions): AsyncGenerator<
     now: () => access.http.clock.now(),
     fetch: async (cursor, size) => {
       const page = await requestPage(access, o, o.window, cursor, size);
-      const times = page.entries.map((entry) => inWindow(o.window, entry));
+      const times = timesOf(page.entries, o.window);
       const before = oldestMs;
       for (const time of times) if (time !== null && (oldestMs === null || time < oldestMs)) oldestMs = time;
       if (oldestMs !== before) given = new Set();
       // Only what shares the oldest time is ever compared.
-      for (const [i, entry] of page.entries.entries())
-        if (oldestMs !== null && times[i] === oldestMs) given.add(stamp(entry));
+      for (let index = 0; index < times.length; index += 1)
+        if (oldestMs !== null && times[index] === oldestMs) given.add(stamp(page.entries, index));
       return page;
     },
     locate: (cursor) => locate(access, o, cursor, oldestMs),
@@ -73,7 +75,7 @@ export function readPages(access: QstashAccess, o: ReadOptions): AsyncGenerator<
 /** One request for up to `count` entries of the window. */
 export function requestPage(
   access: QstashAccess,
-  o: Pick<ReadOptions, 'signal' | 'meter' | 'onWait'>,
+  o: Pick<ReadOptions, 'signal' | 'meter' | 'onWait' | 'priority'>,
   window: Span,
   cursor: Cursor | null,
   count: number,
@@ -95,6 +97,7 @@ export function requestPage(
       signal: o.signal,
       meter: o.meter,
       ...(o.onWait === undefined ? {} : { onWait: o.onWait }),
+      ...(o.priority === undefined ? {} : { priority: o.priority }),
     },
     readPage,
   );
@@ -102,8 +105,8 @@ export function requestPage(
 
 /** The live service says `events`, its page `logs`. */
 function readPage(answer: HttpAnswer): RawPage {
-  const { envelope, key, entries } = parseEnvelope(answer.text, ['events', 'logs']);
-  if (key === null) {
+  const { envelope, entries } = readEntries(answer, ['events', 'logs'], null);
+  if (entries === null) {
     const found = Object.keys(envelope).slice(0, 8).join(', ').slice(0, 100) || 'nothing';
     throw new LogkeepError('protocol', `expected an array \`events\` or \`logs\`, found ${found}`);
   }
@@ -116,15 +119,33 @@ function readPage(answer: HttpAnswer): RawPage {
 }
 
 /** Tells entries apart well enough to notice one that was not given. */
-function stamp({ value }: RawEntry): string {
-  const { messageId, state, time } = (value ?? {}) as Record<string, unknown>;
+function stamp(entries: Entries, index: number): string {
+  const { messageId, state, time } = (entries.raw(index).value ?? {}) as Record<string, unknown>;
   return JSON.stringify([messageId, state, time]);
 }
 
-/** The entry's time; null where it has none, or none that the window could hold. */
-function inWindow(window: Span, { value }: RawEntry): Ms | null {
-  const time = (value as { time?: unknown } | null)?.time;
-  return typeof time === 'number' && time >= window.from && time < window.to ? time : null;
+const TIME = nameTable(['time']);
+
+/** The entries' times; null where one has none, or none that the window could hold. */
+function timesOf(entries: Entries, window: Span): (Ms | null)[] {
+  const times: (Ms | null)[] = [];
+  for (let index = 0; index < entries.length; index += 1) {
+    const time = timeOf(entries, index);
+    times.push(typeof time === 'number' && time >= window.from && time < window.to ? time : null);
+  }
+  return times;
+}
+
+function timeOf(entries: Entries, index: number): unknown {
+  const { tape } = entries;
+  if (tape !== null && !isOdd(tape, index)) {
+    const end = endMember(tape, index);
+    for (let member = firstMember(tape, index); member < end; member += 1) {
+      if (TIME.find(tape, member) === 0 && kindOf(tape, member) === KIND.integer)
+        return memberInteger(tape, member);
+    }
+  }
+  return (entries.raw(index).value as { time?: unknown } | null)?.time;
 }
 
 /**

@@ -56,6 +56,18 @@ const FIELDS: readonly QstashField[] = [
 /** All fields that this version knows, by name, in the order of the wire. */
 export const FIELD: ReadonlyMap<string, QstashField> = new Map(FIELDS.map((known) => [known.name, known]));
 
+/** The fields that tell entries apart: stable and documented ones alone. */
+export const IDENTITY: readonly string[] = [
+  'messageId',
+  'time',
+  'state',
+  'url',
+  'endpointName',
+  'error',
+  'responseStatus',
+  'nextDeliveryTime',
+];
+
 /** Position of a column in stage 0 or 1. Throws on a name that is none. */
 export function columnOf(stage: 0 | 1, name: string): number {
   const at = tables.stages[stage]?.columns.findIndex((column) => column.name === name) ?? -1;

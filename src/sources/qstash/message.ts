@@ -63,7 +63,8 @@ const TERMINAL: Readonly<Record<string, number>> = {
 export interface MessageFacts {
   readonly messageId: string;
   readonly timeMs: Ms;
-  readonly id: Uint8Array;
+  /** 32 hex digits */
+  readonly id: string;
   readonly rank: number;
   readonly state: string | null;
   readonly url: string | null;
@@ -141,7 +142,9 @@ function errorWins(a: readonly Value[], b: readonly Value[]): boolean {
 
 function compareRankAndId(a: readonly Value[], b: readonly Value[], rank: number): number {
   const ranks = (a[rank] as number) - (b[rank] as number);
-  return ranks !== 0 ? ranks : Buffer.compare(a[rank + 1] as Uint8Array, b[rank + 1] as Uint8Array);
+  if (ranks !== 0) return ranks;
+  const [left, right] = [a[rank + 1] as string, b[rank + 1] as string];
+  return left < right ? -1 : left > right ? 1 : 0;
 }
 
 function terminalOf(state: string | null): number {

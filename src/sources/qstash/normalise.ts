@@ -2,6 +2,8 @@ import { hash } from 'node:crypto';
 import type { RawEntry } from '../../json.ts';
 import { fieldTexts } from '../../json-scan.ts';
 import type { Ms } from '../../model.ts';
+import type { Redactor } from '../../redact.ts';
+import type { Entries } from '../entries.ts';
 import {
   createUnknowns,
   idFlaw,
@@ -9,14 +11,16 @@ import {
   type Normalised,
   type NormaliserOptions,
   rawText,
+  readerOf,
   rememberHidden,
   timeFlaw,
 } from '../entry.ts';
 import { closeExtra, note, type OddField, openDraft, place, readFields, storableMs } from '../fields.ts';
-import type { RejectReason } from '../source.ts';
-import { columnOf, FIELD, SPELLING } from './fields.ts';
+import type { Reject, RejectReason, Row } from '../source.ts';
+import { columnOf, FIELD, IDENTITY, SPELLING } from './fields.ts';
 import { messageValues, RANK } from './message.ts';
-import { createRequestReader, same } from './request.ts';
+import { createQuickReader } from './quick.ts';
+import { readRequest } from './request.ts';
 import { tables } from './table.ts';
 import { told } from './told.ts';
 
@@ -30,97 +34,79 @@ const STATE = columnOf(0, 'state');
 const URL_COLUMN = columnOf(0, 'url');
 const ERROR = columnOf(0, 'error');
 const RESPONSE_STATUS = columnOf(0, 'response_status');
-const IDENTITY = [
-  'messageId',
-  'time',
-  'state',
-  'url',
-  'endpointName',
-  'error',
-  'responseStatus',
-  'nextDeliveryTime',
-];
 
 /** Turns entries of `/v2/logs` into rows; never throws because of an entry. One for each stream: it remembers requests. */
 export function createNormaliser({
   redactor: plainRedactor,
   nowMs,
-}: NormaliserOptions): (entries: readonly RawEntry[]) => Normalised {
+}: NormaliserOptions): (entries: Entries) => Normalised {
   const redactor = rememberHidden(plainRedactor);
-  const requests = createRequestReader(redactor);
   const unknowns = createUnknowns();
-  return (entries) => {
-    const rows: Normalised['rows'] = [];
-    const rejects: Normalised['rejects'] = [];
-    const now = nowMs();
-    for (const entry of entries) {
-      const reading =
-        entry.text === null || !isObject(entry.value)
-          ? null
-          : readFields(fieldTexts(entry.text), entry.value);
-      const value = reading?.value ?? (entry.value as Readonly<Record<string, unknown>>);
-      const odd = reading?.odd ?? null;
-      const reason = flaw(value, odd, now);
-      if (reason !== null) {
-        rejects.push({ reason, timeMs: storableMs(value?.time), rawText: rawText(entry, redactor) });
-        continue;
+  const quick = createQuickReader(redactor);
+  return readerOf({
+    nowMs,
+    quick,
+    exact: (entry, now) => readEntry(entry, now, redactor, unknowns.meet),
+    unknown: unknowns.take,
+  });
+}
+
+function readEntry(
+  entry: RawEntry,
+  now: Ms,
+  redactor: Redactor,
+  meetUnknown: (what: string) => void,
+): Row | Reject {
+  const reading =
+    entry.text === null || !isObject(entry.value) ? null : readFields(fieldTexts(entry.text), entry.value);
+  const value = reading?.value ?? (entry.value as Readonly<Record<string, unknown>>);
+  const odd = reading?.odd ?? null;
+  const reason = flaw(value, odd, now);
+  if (reason !== null) return { reason, timeMs: storableMs(value?.time), rawText: rawText(entry, redactor) };
+  const messageId = value.messageId as string;
+  const timeMs = value.time as number;
+  const { plain } = entry;
+  const draft = openDraft(BLANK);
+  const { values } = draft;
+  for (const name in value) {
+    const field = FIELD.get(name);
+    if (field === undefined) {
+      meetUnknown(`field:${name}`);
+      place(draft, null, name, value[name], odd?.get(name), plain, redactor);
+    } else if (field.stage === 0) {
+      const oddity = odd?.get(name);
+      if (field.spells === null) {
+        place(draft, field, name, value[name], oddity, plain, redactor);
+      } else {
+        const home = Object.hasOwn(value, field.spells) || oddity !== undefined ? null : field;
+        if (place(draft, home, name, value[name], oddity, plain, redactor))
+          note(draft, SPELLING, `["${name}"]`);
       }
-      const messageId = value.messageId as string;
-      const timeMs = value.time as number;
-      const { plain } = entry;
-      const draft = openDraft(BLANK);
-      const { values } = draft;
-      let remembered = odd === null ? requests.recall(messageId) : undefined;
-      let repeated = 0;
-      for (const name in value) {
-        const field = FIELD.get(name);
-        if (field === undefined) {
-          unknowns.meet(`field:${name}`);
-          place(draft, null, name, value[name], odd?.get(name), plain, redactor);
-        } else if (field.stage === 1) {
-          if (remembered !== undefined && !same(value[name], remembered.value[name])) remembered = undefined;
-          repeated += 1;
-        } else {
-          const oddity = odd?.get(name);
-          if (field.spells === null) {
-            place(draft, field, name, value[name], oddity, plain, redactor);
-          } else {
-            const home = Object.hasOwn(value, field.spells) || oddity !== undefined ? null : field;
-            if (place(draft, home, name, value[name], oddity, plain, redactor))
-              note(draft, SPELLING, `["${name}"]`);
-          }
-        }
-      }
-      const request =
-        remembered !== undefined && repeated === remembered.fields
-          ? remembered.request
-          : requests.read({ messageId, value, odd, plain });
-      const id = hash('sha256', identity(value, odd), 'hex').slice(0, 32);
-      const rank = typeof value.state === 'string' ? RANK[value.state] : undefined;
-      if (rank === undefined && typeof value.state === 'string') unknowns.meet(`state:${value.state}`);
-      const entryId = Buffer.from(id, 'hex');
-      values[ENTRY_ID] = entryId;
-      values[REQUEST_HASH] = request.hash;
-      values[EXTRA] = closeExtra(draft);
-      values[ESCAPED] = draft.escaped || request.escaped;
-      const message = messageValues({
-        messageId: values[MESSAGE_ID] as string,
-        timeMs,
-        id: entryId,
-        rank: rank ?? 0,
-        state: values[STATE] as string | null,
-        url: values[URL_COLUMN] as string | null,
-        error: values[ERROR] as string | null,
-        responseStatus: values[RESPONSE_STATUS] as number | null,
-        shared: request.shared,
-      });
-      rows.push({
-        timeMs,
-        parts: [{ key: `${id}:${timeMs}`, values }, request.part, { key: messageId, values: message }],
-        rawText: () => rawText(entry, redactor),
-      });
     }
-    return { rows, rejects, unknown: unknowns.take() };
+  }
+  const request = readRequest({ messageId, value, odd, plain }, redactor);
+  const id = hash('sha256', identity(value, odd), 'hex').slice(0, 32);
+  const rank = typeof value.state === 'string' ? RANK[value.state] : undefined;
+  if (rank === undefined && typeof value.state === 'string') meetUnknown(`state:${value.state}`);
+  values[ENTRY_ID] = id;
+  values[REQUEST_HASH] = request.hash;
+  values[EXTRA] = closeExtra(draft);
+  values[ESCAPED] = draft.escaped || request.escaped;
+  const message = messageValues({
+    messageId: values[MESSAGE_ID] as string,
+    timeMs,
+    id,
+    rank: rank ?? 0,
+    state: values[STATE] as string | null,
+    url: values[URL_COLUMN] as string | null,
+    error: values[ERROR] as string | null,
+    responseStatus: values[RESPONSE_STATUS] as number | null,
+    shared: request.shared,
+  });
+  return {
+    timeMs,
+    parts: [{ key: `${id}:${timeMs}`, values }, request.part, { key: messageId, values: message }],
+    rawText: () => rawText(entry, redactor),
   };
 }
 

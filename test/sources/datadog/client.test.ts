@@ -8,6 +8,7 @@ import type { DatadogAccess } from '../../../src/sources/datadog/request.ts';
 import { v1, v2 } from '../../../src/sources/datadog/transport.ts';
 import { createHttp } from '../../../src/sources/http.ts';
 import type { ReadOptions } from '../../../src/sources/source.ts';
+import { valuesOf } from '../entries.ts';
 import { json, plainApi, type Seen, serve, testClock, turn } from '../stand.ts';
 import { asked, holding, type Log, log } from './stand.ts';
 
@@ -47,7 +48,9 @@ async function open(
     for await (const page of readPages(access, { window: WINDOW, cursor: null, ...turn(), ...options })) {
       pages.push(page);
     }
-    const ids = pages.flatMap(({ entries }) => entries.map(({ value }) => (value as { id: string }).id));
+    const ids = pages.flatMap(({ entries }) =>
+      valuesOf(entries).map((value) => (value as { id: string }).id),
+    );
     return { pages, ids };
   };
   return { stand, clock, read };
@@ -135,7 +138,7 @@ for (const transport of BOTH) {
         holding(() => []),
         { transport },
       );
-      expect((await read()).pages).toMatchObject([{ entries: [], next: null, readTo: WINDOW.to }]);
+      expect((await read()).pages).toMatchObject([{ entries: { length: 0 }, next: null, readTo: WINDOW.to }]);
       expect(stand.seen).toHaveLength(1);
     });
 

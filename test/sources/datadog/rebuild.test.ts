@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { equalJson, parseEnvelope } from '../../../src/json.ts';
+import { equalJson } from '../../../src/json.ts';
 import { createRedactor, type Redactor } from '../../../src/redact.ts';
-import type { Transport } from '../../../src/sources/datadog/fields.ts';
+import { CONTAINER, type Transport } from '../../../src/sources/datadog/fields.ts';
 import { createNormaliser } from '../../../src/sources/datadog/normalise.ts';
 import { rebuildDatadog } from '../../../src/sources/datadog/rebuild.ts';
 import { tables } from '../../../src/sources/datadog/table.ts';
 import { hostileJson, hostileString, nested, objectText } from '../../hostile.ts';
+import { entriesOf } from '../entries.ts';
 import { stored } from '../stored.ts';
 
 const NOW = Date.parse('2026-11-21T00:00:00Z');
@@ -18,7 +19,7 @@ const open = createRedactor(key, []);
 function rebuilt(texts: readonly string[], transport: Transport, redactor: Redactor = open): string[] {
   const normalise = createNormaliser({ redactor, nowMs: () => NOW, transport });
   const { rows, rejects } = normalise(
-    parseEnvelope(`{"logs":[${texts.join(',')}]}`, ['logs'], { marks: true }).entries,
+    entriesOf(`{"logs":[${texts.join(',')}]}`, ['logs'], CONTAINER[transport]),
   );
   expect(rejects).toEqual([]);
   return rows.map((row) => {

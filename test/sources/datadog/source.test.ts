@@ -203,7 +203,12 @@ test('two streams of one key share one quota', async () => {
     clock,
     http: one.http,
     log: { debug() {}, info() {}, warn() {}, error() {} },
-    redactor: { hides: () => false, hide: (text) => text, digest: () => Buffer.alloc(32) },
+    redactor: {
+      hides: () => false,
+      mayHide: () => false,
+      hide: (text) => text,
+      digest: () => Buffer.alloc(32),
+    },
   });
   const [first, second] = await Promise.all([readAll(one.stream, WINDOW), readAll(two, WINDOW)]);
   expect(inside(first.flatMap(({ rows }) => rows))).toBe(inside(second.flatMap(({ rows }) => rows)));

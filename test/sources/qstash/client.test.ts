@@ -4,6 +4,7 @@ import type { Cursor, Ms } from '../../../src/model.ts';
 import { createHttp } from '../../../src/sources/http.ts';
 import { type QstashAccess, qstashAllowance, readPages } from '../../../src/sources/qstash/client.ts';
 import type { ReadOptions } from '../../../src/sources/source.ts';
+import { valuesOf } from '../entries.ts';
 import { json, plainApi, type Seen, serve, testClock, turn } from '../stand.ts';
 
 const FROM = Date.UTC(2026, 4, 1);
@@ -43,7 +44,7 @@ async function open(
     const sizes: number[] = [];
     for await (const page of readPages(access, { window: WINDOW, cursor: null, ...turn(), ...options })) {
       sizes.push(page.entries.length);
-      entries.push(...page.entries.map(({ value }) => value as Entry));
+      entries.push(...(valuesOf(page.entries) as Entry[]));
     }
     return { entries, sizes };
   };

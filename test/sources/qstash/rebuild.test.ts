@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { equalJson, parseEnvelope } from '../../../src/json.ts';
+import { equalJson } from '../../../src/json.ts';
 import { createRedactor, type Redactor } from '../../../src/redact.ts';
 import { createNormaliser } from '../../../src/sources/qstash/normalise.ts';
 import { rebuildQstash } from '../../../src/sources/qstash/rebuild.ts';
 import { tables } from '../../../src/sources/qstash/table.ts';
 import { hostileJson, hostileString, nested, objectText } from '../../hostile.ts';
+import { entriesOf } from '../entries.ts';
 import { stored } from '../stored.ts';
 
 const TIME = 1_777_634_400_083;
@@ -14,7 +15,7 @@ const open = createRedactor(key, []);
 
 function rebuilt(texts: readonly string[], redactor: Redactor = open): string[] {
   const normalise = createNormaliser({ redactor, nowMs: () => TIME });
-  const { rows, rejects } = normalise(parseEnvelope(`{"events":[${texts.join(',')}]}`, ['events']).entries);
+  const { rows, rejects } = normalise(entriesOf(`{"events":[${texts.join(',')}]}`, ['events']));
   expect(rejects).toEqual([]);
   return rows.map((row) => {
     const log = stored(row, tables.stages, 0);

@@ -1,0 +1,103 @@
+import type { Redactor } from '../../redact.ts';
+import { sameBytes } from '../../tape/names.ts';
+import {
+  KIND,
+  kindOf,
+  memberJson,
+  memberText,
+  memberTo,
+  nameFrom,
+  nameTo,
+  type Tape,
+} from '../../tape/tape.ts';
+import { type Request, readRequest } from './request.ts';
+
+/** So many messages are remembered, and so many slabs of what was sent. */
+const REMEMBERED = 5_000;
+const SLABS = 32;
+const SLAB_BYTES = 256 * 1024;
+
+/** Reads what was sent, exactly, and knows it again by its bytes. */
+export interface RequestMemory {
+  /** `sent`: the members of an entry that say what was sent, in their order; none of them is odd. */
+  read(tape: Tape, messageId: string, sent: readonly number[]): Request;
+}
+
+interface Remembered {
+  /** The members' names and values as they came, one behind the other, begin at `from` of the slab. */
+  readonly slab: Buffer;
+  readonly from: number;
+  readonly to: number;
+  readonly request: Request;
+}
+
+/** The service repeats what was sent in each of a message's entries: all but the first are only compared. */
+export function createRequestMemory(redactor: Redactor): RequestMemory {
+  const known = new Map<string, Remembered>();
+  // One large buffer for many messages: a buffer each would cost more than what it holds.
+  let slab = Buffer.alloc(0);
+  let at = 0;
+  let slabs = 0;
+
+  function remember(tape: Tape, messageId: string, sent: readonly number[], request: Request): void {
+    let length = 0;
+    for (const member of sent) length += memberTo(tape, member) - nameFrom(tape, member);
+    if (at + length > slab.length) {
+      slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, length));
+      at = 0;
+      slabs += 1;
+    }
+    if (known.size >= REMEMBERED || slabs > SLABS) {
+      known.clear();
+      slabs = 1;
+    }
+    const from = at;
+    for (const member of sent)
+      at += tape.bytes.copy(slab, at, nameFrom(tape, member), memberTo(tape, member));
+    known.set(messageId, { slab, from, to: at, request });
+  }
+
+  return {
+    read(tape, messageId, sent) {
+      const remembered = known.get(messageId);
+      if (remembered !== undefined && isSame(tape, sent, remembered)) return remembered.request;
+      const request = readRequest(
+        { messageId, value: valuesOf(tape, sent), odd: null, plain: true },
+        redactor,
+      );
+      remember(tape, messageId, sent, request);
+      return request;
+    },
+  };
+}
+
+function valuesOf(tape: Tape, sent: readonly number[]): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  for (const member of sent) {
+    const name = tape.bytes.toString('latin1', nameFrom(tape, member), nameTo(tape, member));
+    const isText = kindOf(tape, member) <= KIND.escaped;
+    values[name] = isText ? memberText(tape, member) : JSON.parse(memberJson(tape, member));
+  }
+  return values;
+}
+
+/** Names are known ones and no value has a bare quote, so equal bytes are equal members. */
+function isSame(tape: Tape, sent: readonly number[], { slab, from, to }: Remembered): boolean {
+  let at = from;
+  for (let index = 0; index < sent.length; index += 1) {
+    const member = sent[index] as number;
+    const start = nameFrom(tape, member);
+    const length = memberTo(tape, member) - start;
+    if (at + length > to) return false;
+    const same =
+      length < NATIVE_FROM
+        ? sameBytes(tape.bytes, start, slab, at, length)
+        : tape.bytes.compare(slab, at, at + length, start, start + length) === 0;
+    if (!same) return false;
+    at += length;
+  }
+  return at === to;
+}
+
+/** From so many bytes on a native comparison costs less. */
+const NATIVE_FROM = 48;
