@@ -3,6 +3,7 @@ import pg from 'pg';
 import { escapeText } from '../escape.ts';
 import type { Reject, Row, SourceTables, Stage } from '../sources/source.ts';
 import { copyRows } from './copy.ts';
+import { latenessSql } from './lateness.ts';
 import type { Partitions } from './partitions.ts';
 import { StagedBatch } from './staging.ts';
 
@@ -12,6 +13,8 @@ export interface Prepared {
   readonly rejects: readonly Reject[];
   readonly days: readonly number[];
   readonly fetched: number;
+  /** The keys of the entries among them. */
+  readonly keys: () => readonly string[];
 }
 
 /** A batch of rows that are all at hand. */
@@ -27,7 +30,8 @@ export function prepareBatch(
 
 /** Ends a batch that was staged as its pages came. */
 export function sealBatch(batch: StagedBatch): Prepared {
-  return { stages: batch.seal(), rejects: batch.rejects, days: [...batch.days], fetched: batch.fetched };
+  const { rejects, fetched } = batch;
+  return { stages: batch.seal(), rejects, days: [...batch.days], fetched, keys: () => batch.keys() };
 }
 
 /** SQL that waits until no other transaction loads the stream; held until our own ends. */
@@ -64,6 +68,32 @@ export async function loadBatch(
   const results = (await client.query(closingSql(tables, prepared, target))) as unknown as pg.QueryResult[];
   const counted = results.findLast((result) => result.command === 'SELECT')?.rows[0] as { new: number };
   return counted.new;
+}
+
+/**
+ * The batch without its rows where every one of them is stored already, with nothing left to fill; else the batch. A
+ * key costs a look into an index, a row its way through the stage and into the merge: for reading again, this is.
+ */
+export async function withoutKnown(
+  client: pg.PoolClient,
+  tables: SourceTables,
+  prepared: Prepared,
+  stream: string,
+): Promise<Prepared> {
+  const keys = prepared.keys();
+  if (keys.length === 0) return prepared;
+  const ids = keys.map((key) => key.slice(0, key.lastIndexOf(':')));
+  const times = keys.map((key) => key.slice(key.lastIndexOf(':') + 1));
+  // Lateral with a limit: one look for each key, whatever the planner thinks of arrays.
+  const { rows } = await client.query<{ known: number }>(
+    `select count(*)::integer as known from
+      unnest($1::text[], $2::bigint[]) as k (id, ms),
+      lateral (select $3::text as stream, k.id, to_timestamp(k.ms / 1000.0) as time offset 0) as key,
+      lateral (${tables.known} limit 1) as found`,
+    [ids, times, stream],
+  );
+  if (rows[0]?.known !== keys.length) return prepared;
+  return { ...prepared, stages: prepared.stages.map(({ stage }) => ({ stage, encoded: null })), days: [] };
 }
 
 /** Makes the partitions that a prepared batch needs; outside its transaction. */
@@ -126,7 +156,7 @@ function closingSql(tables: SourceTables, prepared: Prepared, target: LoadTarget
   if ('checkpoint' in record) {
     statements.push(
       `with ${relations.join(',\n')}
-    select logkeep.checkpoint(${record.checkpoint}, ${prepared.fetched}, counted.new, ${prepared.rejects.length}) as new from counted`,
+    select logkeep.checkpoint(${record.checkpoint}, ${prepared.fetched}, counted.new, ${prepared.rejects.length}, ${empty ? 'null' : latenessSql(tables)}) as new from counted`,
     );
   } else {
     statements.push(

@@ -39,6 +39,11 @@ export class StagedBatch {
     return this.#days;
   }
 
+  /** The keys of all entries that are to become rows. */
+  keys(): string[] {
+    return [...this.#entries.keys()];
+  }
+
   get buffers(): readonly StageBuffer[] {
     return this.#buffers;
   }

@@ -17,7 +17,8 @@ function tablesOf(columns: readonly StageColumn[]): SourceTables {
         sql: `insert into logkeep.shape (${names}) select ${names} from stage_shape, batch returning 1`,
       },
     ],
-    entries: { table: 'shape', time: 'time' },
+    entries: { table: 'shape', time: 'time', key: 'id' },
+    known: 'select where false',
   };
 }
 

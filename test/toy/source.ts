@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { LogkeepError } from '../../src/errors.ts';
 import { escapeJson } from '../../src/escape.ts';
-import { parseEnvelope, type RawEntry } from '../../src/json.ts';
+import type { RawEntry } from '../../src/json.ts';
 import type { Cursor, Span } from '../../src/model.ts';
 import { readChain } from '../../src/sources/chain.ts';
+import { readEntries } from '../../src/sources/entries.ts';
 import { idFlaw, isObject, rawText, timeFlaw } from '../../src/sources/entry.ts';
 import type { Http } from '../../src/sources/http.ts';
 import type {
@@ -72,8 +73,8 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
         hasCursor: cursor !== null,
       },
       (answer) => {
-        const { envelope, key, entries } = parseEnvelope(answer.text, ['readings']);
-        if (key === null) throw new LogkeepError('protocol', 'expected an array `readings`');
+        const { envelope, entries } = readEntries(answer, ['readings'], null);
+        if (entries === null) throw new LogkeepError('protocol', 'expected an array `readings`');
         return {
           entries,
           next: (envelope.more ?? null) as Cursor | null,
@@ -94,7 +95,7 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
     const id = value.id as string;
     return {
       timeMs,
-      parts: [{ key: `${timeMs} ${id}`, values: [id.replaceAll('\0', ''), timeMs, escapeJson(raw)] }],
+      parts: [{ key: `${id}:${timeMs}`, values: [id.replaceAll('\0', ''), timeMs, escapeJson(raw)] }],
       rawText: () => raw,
     };
   };
@@ -120,7 +121,7 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
         locate: async () => o.window.from,
       });
       for await (const { entries, next, dateMs, bytes } of pages) {
-        const all = entries.map(made);
+        const all = Array.from({ length: entries.length }, (_, index) => made(entries.raw(index)));
         const rows = all.filter((one) => !('reason' in one)) as Row[];
         const rejects = all.filter((one) => 'reason' in one) as Reject[];
         yield {

@@ -34,5 +34,11 @@ export const tables: SourceTables = {
         on conflict do nothing returning time`,
     },
   ],
-  entries: { table: 'toy_reading', time: 'time' },
+  entries: {
+    table: 'toy_reading',
+    time: 'time',
+    key: `reading_id || ':' || (extract(epoch from time) * 1000)::bigint`,
+  },
+  known: `select from logkeep.toy_reading t
+    where t.stream = key.stream and t.time = key.time and t.reading_id = key.id`,
 };
