@@ -2,7 +2,9 @@ import Bottleneck from 'bottleneck';
 import type { Clock } from '../clock.ts';
 import { LogkeepError } from '../errors.ts';
 import type { Ms } from '../model.ts';
-import { type Answered, createRation, type GateSettings } from './ration.ts';
+import { type Allotment, createAllotment } from './allotment.ts';
+import { type Answered, createRation, type GateSettings, type LocalRation } from './ration.ts';
+import { type Rank, rankOf, type SharedQuota } from './shared-quota.ts';
 import type { Meter, Quota } from './source.ts';
 
 /** Who asks for a turn. */
@@ -11,7 +13,7 @@ export interface Turn {
   readonly meter: Meter;
   /** Called before a wait for quota of more than 200 ms, once for each such wait. */
   readonly onWait?: (waitMs: number) => void;
-  /** 0 (first) to 9; live before sweep before backfill. */
+  /** 0 (first) to 9; live (up to 3) before sweep (up to 6) before backfill. Absent: as live. */
   readonly priority?: number;
 }
 
@@ -30,14 +32,26 @@ export interface QuotaGate {
   quota(): Quota;
   /** Another stream uses the credential too: the stricter of both settings holds. */
   tighten(settings: GateSettings): void;
-  close(): void;
+  /** Sends everybody away at once; resolves when what was taken from the other processes' plan is given back. */
+  close(): Promise<void>;
+}
+
+/** What a gate needs; `shared` is the plan of all processes, without which it counts for itself alone. */
+export interface GateOptions {
+  readonly clock: Clock;
+  readonly random?: () => number;
+  readonly shared?: SharedQuota;
 }
 
 const AGAIN = Symbol('again');
+const RANKS: readonly Rank[] = [0, 1, 2];
+const LIVE_PRIORITY = 2;
 const ANNOUNCED_MS = 200;
 
 interface Waiting {
   readonly turn: Turn;
+  readonly priority: number;
+  readonly rank: Rank;
   /** Since when quota alone keeps it waiting. */
   since: Ms | null;
   /** The opening that it was told of. */
@@ -45,17 +59,13 @@ interface Waiting {
 }
 
 /**
- * A gate with its own count of what may be sent (`ration.ts`), which decides; Bottleneck keeps the queue, the
+ * A gate with a count of what may be sent (`ration.ts`, `allotment.ts`), which decides; Bottleneck keeps the queue, the
  * priorities and the spacing, and its reservoir follows the count. A request that need not wait passes at once,
  * since Bottleneck's timers would cost it several ms.
  */
-export function createGate(
-  key: string,
-  first: GateSettings,
-  options: { readonly clock: Clock; readonly random?: () => number },
-): QuotaGate {
+export function createGate(key: string, first: GateSettings, options: GateOptions): QuotaGate {
   const { clock } = options;
-  const ration = createRation(first, options);
+  const ration = openRation(key, first, options, () => align());
   const waiting = new Set<Waiting>();
   const closing = new AbortController();
   let spacingMs = first.spacingMs;
@@ -71,24 +81,48 @@ export function createGate(
       return;
     }
     const now = clock.now();
-    const want = ration.available(now);
+    const want = startable(now);
     if (want !== tokens) {
       // Never updateSettings(): it stops the queue for good. The promise rejects only after stop().
       limiter.incrementReservoir(want - tokens).then(undefined, () => {});
       tokens = want;
     }
-    const opensAt = ration.opensAt(now);
-    if (opensAt === null) {
-      disarm();
-      return;
-    }
+    const opens = RANKS.map((rank) => ration.opensAt(now, rank));
+    let first: Ms | null = null;
     for (const one of waiting) {
+      const opensAt = opens[one.rank] ?? null;
+      if (opensAt === null) continue;
+      first = Math.min(first ?? opensAt, opensAt);
       one.since ??= now;
       if (one.told === opensAt || one.turn.signal.aborted) continue;
       one.told = opensAt;
       if (opensAt - now > ANNOUNCED_MS) one.turn.onWait?.(opensAt - now);
     }
-    arm(opensAt, now);
+    if (first === null) disarm();
+    else arm(first, now);
+  }
+
+  /** How many of those who wait may start: of each rank and those before it no more than the rank is allowed. */
+  function startable(now: Ms): number {
+    let most = 0;
+    let asked = false;
+    for (const rank of RANKS) {
+      let count = 0;
+      let own = false;
+      for (const one of waiting) {
+        if (one.rank <= rank) count += 1;
+        own ||= one.rank === rank;
+      }
+      if (!own) continue;
+      const allowed = ration.available(now, rank);
+      most = Math.max(most, Math.min(count, allowed));
+      // Whoever comes first asks first.
+      if (allowed < count && !asked) {
+        asked = true;
+        ration.want(now, rank, count);
+      }
+    }
+    return most;
   }
 
   function arm(at: Ms, now: Ms): void {
@@ -110,8 +144,8 @@ export function createGate(
     wake = null;
   }
 
-  async function send<T>(task: (answered: (answer: Answered) => void) => Promise<T>): Promise<T> {
-    const ticket = ration.start(clock.now());
+  async function send<T>(rank: Rank, task: (answered: (answer: Answered) => void) => Promise<T>): Promise<T> {
+    const ticket = ration.start(clock.now(), rank);
     try {
       return await task((answer) => {
         ticket.answered(answer, clock.now());
@@ -130,16 +164,16 @@ export function createGate(
   ): Promise<T | typeof AGAIN> {
     // `maxConcurrent` is Bottleneck's bound, the ration's slots are ours, which can shrink.
     limiter ??= new Bottleneck({ minTime: spacingMs, maxConcurrent: first.concurrency, reservoir: 0 });
-    const priority = Math.max(0, (one.turn.priority ?? 5) - (again ? 1 : 0));
+    const priority = Math.max(0, one.priority - (again ? 1 : 0));
     const job = limiter.schedule({ priority }, async () => {
       tokens -= 1;
       // The ration may have shrunk, or the caller left, between Bottleneck's choice and this start.
-      if (!waiting.has(one) || ration.available(clock.now()) < 1) {
+      if (!waiting.has(one) || ration.available(clock.now(), one.rank) < 1) {
         align();
         return AGAIN;
       }
       leave(one);
-      return await send(task);
+      return await send(one.rank, task);
     });
     align();
     return job;
@@ -156,8 +190,12 @@ export function createGate(
     concurrency: first.concurrency,
     async run(turn, task) {
       stopIfNeeded(turn.signal, closing.signal);
-      if (spacingMs === 0 && waiting.size === 0 && ration.available(clock.now()) >= 1) return send(task);
-      const one: Waiting = { turn, since: null, told: null };
+      const priority = turn.priority ?? LIVE_PRIORITY;
+      const rank = rankOf(priority);
+      if (spacingMs === 0 && waiting.size === 0 && ration.available(clock.now(), rank) >= 1) {
+        return send(rank, task);
+      }
+      const one: Waiting = { turn, priority, rank, since: null, told: null };
       waiting.add(one);
       const left = Promise.withResolvers<never>();
       const leaveNow = () => {
@@ -188,13 +226,26 @@ export function createGate(
       ration.tighten(settings);
       if (limiter === null) spacingMs = Math.max(spacingMs, settings.spacingMs);
     },
-    close() {
+    async close() {
       if (closing.signal.aborted) return;
       closing.abort();
       disarm();
       limiter?.stop({ dropWaitingJobs: true }).then(undefined, () => {});
+      await ration.close();
     },
   };
+}
+
+function openRation(
+  key: string,
+  settings: GateSettings,
+  { clock, random = Math.random, shared }: GateOptions,
+  onChange: () => void,
+): Allotment {
+  const local: LocalRation = createRation(settings, { clock, random });
+  if (shared === undefined)
+    return { ...local, available: (now) => local.available(now), want() {}, async close() {} };
+  return createAllotment({ key, local, shared, clock, random, onChange });
 }
 
 function stopIfNeeded(...signals: AbortSignal[]): void {

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { Ms } from '../model.ts';
+import type { Rank } from './shared-quota.ts';
 import type { Quota } from './source.ts';
 
 /** What the headers of one answer say about the quota's window. */
@@ -40,21 +41,58 @@ export interface Ticket {
 
 /** The count of what may be sent on one credential. Knows no queue and no timer. */
 export interface Ration {
-  /** Requests that may start now. */
-  available(now: Ms): number;
+  /** Requests of this rank that may start now. */
+  available(now: Ms, rank: Rank): number;
   /** When the quota opens again; null where something else, or nothing, is waited for. */
-  opensAt(now: Ms): Ms | null;
-  start(now: Ms): Ticket;
+  opensAt(now: Ms, rank: Rank): Ms | null;
+  start(now: Ms, rank: Rank): Ticket;
   tighten(settings: GateSettings): void;
   quota(now: Ms): Quota;
 }
 
-interface QuotaWindow {
+/** The window that is open, as far as answers told. */
+export interface KnownWindow {
   readonly id: number | null;
   readonly limit: number | null;
-  /** The least that any answer of this window told. */
-  remaining: number;
+  /** The least that an answer told. */
+  readonly heard: number;
+  readonly periodMs: number | null;
   readonly endsAt: Ms;
+  /** When our request was sent whose answer told it last; -Infinity: other processes told us. */
+  readonly heardAt: Ms;
+}
+
+/** The count of one process, by what its answers told, and what it was told of by others. */
+export interface LocalRation extends Omit<Ration, 'available' | 'opensAt' | 'start'> {
+  /** Requests that may start now; with `parts` only one such part of what the window still allows. */
+  available(now: Ms, parts?: number): number;
+  opensAt(now: Ms): Ms | null;
+  start(now: Ms): Ticket;
+  /** The window that is open; null: none is known. The same object as long as it is the same window. */
+  known(now: Ms): KnownWindow | null;
+  /** When the next window is taken for open; null: no window is known. */
+  reopensAt(): Ms | null;
+  /** Whether the answers tell of no quota. */
+  unbounded(): boolean;
+  /** Requests sent whose answers are still to come. */
+  unanswered(): number;
+  /** Until when the API's refusals hold us; 0: they do not. */
+  refusedUntil(): Ms;
+  /** Requests of a window of `limit` that are left for others. */
+  kept(limit: number | null): number;
+  readonly reserve: number;
+  /** Another process was told this at `now`. */
+  tell(allowance: Allowance, now: Ms): void;
+  /** Another process was refused. */
+  hold(until: Ms): void;
+}
+
+interface QuotaWindow extends KnownWindow {
+  /** The least that any answer of this window told. */
+  heard: number;
+  /** That, less the requests that went unanswered. */
+  remaining: number;
+  heardAt: Ms;
   /** A little after the end, so that many processes do not all come at once. */
   readonly opensAt: Ms;
   readonly knownSince: Ms;
@@ -76,7 +114,7 @@ const CALM_ANSWERS = 20;
 export function createRation(
   first: GateSettings,
   options: { readonly clock: Clock; readonly random?: () => number },
-): Ration {
+): LocalRation {
   const random = options.random ?? Math.random;
   let { concurrency, reserve } = first;
   let slots = concurrency;
@@ -84,16 +122,19 @@ export function createRation(
   let running = 0;
   let unanswered = 0;
   let refusals = 0;
-  let pausedUntil: Ms = 0;
+  let refusedUntil: Ms = 0;
+  let heldUntil: Ms = 0;
   let told: 'nothing' | 'no bound' | 'window' = 'nothing';
   let window: QuotaWindow | null = null;
 
-  function spare(now: Ms): number {
-    if (now < pausedUntil) return 0;
+  const pausedUntil = () => Math.max(refusedUntil, heldUntil);
+
+  function spare(now: Ms, parts = 1): number {
+    if (now < pausedUntil()) return 0;
     if (told === 'window' && window !== null && now >= window.opensAt) told = 'nothing';
     if (told === 'nothing') return 1 - unanswered;
     if (told === 'no bound' || window === null) return slots;
-    return window.remaining - kept(window.limit) - unanswered;
+    return Math.floor((window.remaining - kept(window.limit)) / parts) - unanswered;
   }
 
   /** The reserve in requests; at least one of a window's requests is ours. */
@@ -113,6 +154,8 @@ export function createRation(
           : Math.abs(endsAt - window.endsAt) <= tolerance(allowance.periodMs);
       if (same) {
         // Answers overtake each other: within a window the least is the truth.
+        window.heard = Math.min(window.heard, allowance.remaining);
+        window.heardAt = Math.max(window.heardAt, sentAt);
         window.remaining = Math.min(window.remaining, allowance.remaining);
         return;
       }
@@ -122,7 +165,10 @@ export function createRation(
     window = {
       id: allowance.windowId,
       limit: allowance.limit,
+      periodMs: allowance.periodMs,
       remaining: allowance.remaining,
+      heard: allowance.remaining,
+      heardAt: sentAt,
       endsAt,
       opensAt: endsAt + jitterMs,
       knownSince: now,
@@ -131,7 +177,7 @@ export function createRation(
   }
 
   function pause(ms: number, now: Ms): void {
-    pausedUntil = Math.max(pausedUntil, now + ms);
+    refusedUntil = Math.max(refusedUntil, now + ms);
   }
 
   function backoff(): number {
@@ -163,16 +209,30 @@ export function createRation(
   }
 
   return {
-    available: (now) => Math.max(0, Math.min(spare(now), slots - running)),
+    available: (now, parts) => Math.max(0, Math.min(spare(now, parts), slots - running)),
     opensAt(now) {
-      if (now < pausedUntil) {
+      if (now < pausedUntil()) {
         return told === 'window' && window !== null && window.remaining - kept(window.limit) < 1
-          ? Math.max(pausedUntil, window.opensAt)
-          : pausedUntil;
+          ? Math.max(pausedUntil(), window.opensAt)
+          : pausedUntil();
       }
       if (spare(now) >= 1 || told !== 'window' || window === null) return null;
       // Where only unanswered requests stand in the way, their answers open the gate.
       return window.remaining - kept(window.limit) < 1 ? window.opensAt : null;
+    },
+    known: (now) => (told === 'window' && window !== null && now < window.endsAt ? window : null),
+    reopensAt: () => (told === 'window' && window !== null ? window.opensAt : null),
+    unbounded: () => told === 'no bound',
+    unanswered: () => unanswered,
+    refusedUntil: () => refusedUntil,
+    kept,
+    get reserve() {
+      return reserve;
+    },
+    // Never newer than what we heard ourselves.
+    tell: (allowance, now) => note(allowance, Number.NEGATIVE_INFINITY, now),
+    hold(until) {
+      heldUntil = until;
     },
     start(now) {
       let open = true;

@@ -1,0 +1,82 @@
+import type { Ms } from '../model.ts';
+import type { KnownWindow, LocalRation } from './ration.ts';
+import { SHORT_WINDOW_MS } from './shared-quota.ts';
+
+/** Who uses a credential besides this process, and whether this one reads the live log. */
+export interface Company {
+  readonly others: number;
+  readonly othersLive: number;
+  readonly live: boolean;
+}
+
+/** One process's part of windows that are over too soon to be counted out among processes. */
+export interface Burst {
+  /** Whether the window that is open, if one is known, is that short. */
+  short(now: Ms): boolean;
+  /** The window's length as told, else the longest rest of one that was seen; 0: none was. */
+  periodMs(now: Ms): Ms;
+  /** How many more of the window's requests are ours; Infinity: nobody says how many it has. */
+  left(now: Ms, company: Company): number;
+  /** When more of them are; null: not known. */
+  opensAt(now: Ms, company: Company): Ms | null;
+  sent(now: Ms): void;
+}
+
+/** Of a window's requests a process that reads the live log has this many parts, another one. */
+const LIVE_PARTS = 4;
+const LEAST_PERIOD_MS = 1_000;
+
+/** The part of a process whose own count is `local`. */
+export function createBurst(local: LocalRation): Burst {
+  let limit: number | null = null;
+  let longestRestMs = 0;
+  let window: KnownWindow | null = null;
+  let sent = 0;
+  let sentAt: Ms = Number.NEGATIVE_INFINITY;
+
+  function look(now: Ms): KnownWindow | null {
+    const known = local.known(now);
+    if (known === null) return null;
+    limit = known.limit;
+    longestRestMs = Math.max(longestRestMs, known.endsAt - now);
+    if (known !== window) {
+      // One request told of it; those under way may belong to it.
+      window = known;
+      sent = 1 + local.unanswered();
+    }
+    return known;
+  }
+
+  function periodMs(now: Ms): Ms {
+    return look(now)?.periodMs ?? longestRestMs;
+  }
+
+  function part({ others, othersLive, live }: Company): number {
+    const ours = live ? LIVE_PARTS : 1;
+    const all = ours + othersLive * LIVE_PARTS + (others - othersLive);
+    return (((limit ?? 0) - local.kept(limit)) * ours) / all;
+  }
+
+  /** A part below one is one request in several windows. */
+  function rareAt(now: Ms, company: Company): Ms {
+    return sentAt + Math.ceil(1 / part(company)) * Math.max(periodMs(now), LEAST_PERIOD_MS);
+  }
+
+  return {
+    short: (now) => periodMs(now) <= SHORT_WINDOW_MS,
+    periodMs,
+    left(now, company) {
+      const known = look(now);
+      if (company.others === 0 || limit === null) return Number.POSITIVE_INFINITY;
+      if (part(company) < 1) return now >= rareAt(now, company) ? 1 : 0;
+      // At the start of a window one request finds out about it.
+      return known === null ? 1 - local.unanswered() : Math.floor(part(company)) - sent;
+    },
+    opensAt: (now, company) => (part(company) < 1 ? rareAt(now, company) : local.reopensAt()),
+    sent(now) {
+      look(now);
+      sent += 1;
+      sentAt = now;
+    },
+  };
+}

@@ -1,0 +1,127 @@
+import { createHash } from 'node:crypto';
+import type pg from 'pg';
+import type { Clock } from '../clock.ts';
+import type { Log } from '../log.ts';
+import type { QuotaGrant, QuotaReport, SharedQuota } from '../sources/shared-quota.ts';
+import { isoTime } from './coverage.ts';
+
+/** What the shared quota needs. */
+export interface QuotaOptions {
+  readonly pool: pg.Pool;
+  /** Who we are, for others to read: `host:pid:random`. */
+  readonly holder: string;
+  /** Null: the database's clock, which is the same for all machines. */
+  readonly clock: Clock | null;
+  readonly log: Log;
+}
+
+/** A request that waits for the database longer than this goes on without it. */
+const PATIENCE_MS = 2_000;
+const LOG_EVERY_MS = 60_000;
+
+/** The row of `logkeep.quota` that a gate's key stands for: the source, and a hash of the rest. */
+export function credentialOf(key: string): string {
+  const [source] = key.split(' ', 1);
+  return `${source} ${createHash('sha256').update(key).digest('hex').slice(0, 24)}`;
+}
+
+/** The quota of each credential, one row each, taken and corrected by one statement each. */
+export function openQuota(options: QuotaOptions): SharedQuota {
+  const { pool, log } = options;
+  let loggedAt = Number.NEGATIVE_INFINITY;
+  return {
+    async take(key, report) {
+      const credential = credentialOf(key);
+      const limit = Promise.withResolvers<null>();
+      const timer = setTimeout(() => limit.resolve(null), PATIENCE_MS);
+      let trouble: unknown = `no answer within ${PATIENCE_MS} ms`;
+      const asked = ask(options, credential, report).catch((error: unknown) => {
+        trouble = error;
+        return null;
+      });
+      const grant = await Promise.race([asked, limit.promise]);
+      clearTimeout(timer);
+      if (grant === null && performance.now() - loggedAt >= LOG_EVERY_MS) {
+        loggedAt = performance.now();
+        log.warn(
+          { credential, error: String(trouble) },
+          'the quota plan is out of reach: requests go on with a careful share of what this process was told',
+        );
+      }
+      return grant;
+    },
+  };
+
+  async function ask(o: QuotaOptions, credential: string, r: QuotaReport): Promise<QuotaGrant> {
+    const { window } = r;
+    const { rows } = await pool.query<Row>(TAKE, [
+      credential,
+      o.holder,
+      o.clock === null ? null : isoTime(o.clock.now()),
+      r.rank,
+      r.need,
+      r.holding,
+      r.reserve,
+      r.live,
+      r.unanswered,
+      r.pauseMs,
+      r.unbounded,
+      whole(window?.limit),
+      whole(window?.remaining),
+      window?.restMs ?? null,
+      window?.ageMs ?? null,
+      whole(window?.windowId),
+      window?.periodMs ?? null,
+      r.leaves,
+    ]);
+    return asGrant(rows[0] as Row);
+  }
+}
+
+const TAKE = `select * from logkeep.take_quota($1, $2, $3::timestamptz, $4::integer, $5::integer, $6::integer,
+  $7::double precision, $8::integer, $9::integer, $10::double precision, $11::boolean, $12::bigint, $13::bigint,
+  $14::double precision, $15::double precision, $16::bigint, $17::double precision, $18::boolean)`;
+
+interface Row {
+  granted: number;
+  wait: number;
+  paused: number | null;
+  unbounded: boolean;
+  quota_limit: string | null;
+  remaining: string | null;
+  rest: number | null;
+  window_id: string | null;
+  period: number | null;
+  others: number;
+  others_live: number;
+}
+
+function asGrant(row: Row): QuotaGrant {
+  return {
+    granted: row.granted,
+    waitMs: row.wait,
+    pauseMs: row.paused ?? 0,
+    unbounded: row.unbounded,
+    window:
+      row.rest === null || row.remaining === null
+        ? null
+        : {
+            limit: number(row.quota_limit),
+            remaining: Number(row.remaining),
+            restMs: row.rest,
+            windowId: number(row.window_id),
+          },
+    periodMs: row.period,
+    others: row.others,
+    othersLive: row.others_live,
+  };
+}
+
+function number(text: string | null): number | null {
+  return text === null ? null : Number(text);
+}
+
+/** A header may say 1.5, and a bigint cannot. */
+function whole(value: number | null | undefined): number | null {
+  return value === null || value === undefined ? null : Math.floor(Math.min(value, Number.MAX_SAFE_INTEGER));
+}
