@@ -42,7 +42,15 @@ export function openPool(url: string, options: { readonly name: string; readonly
 export function openStore(url: string, options: { readonly max?: number } = {}): Store {
   const pool = openPool(url, { name: 'logkeep', max: options.max ?? 8 });
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }).withSchema('logkeep');
-  return { db, pool, close: () => db.destroy() };
+  return {
+    db,
+    pool,
+    close: async () => {
+      await db.destroy();
+      // Kysely ends a pool only if it has used it.
+      if (!pool.ending) await pool.end();
+    },
+  };
 }
 
 /** Failures that a new connection may cure: SQLSTATE classes and codes, and the socket's own. */

@@ -1,17 +1,37 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { LogkeepError } from '../errors.ts';
-import { escapeText, needsEscape } from '../escape.ts';
-import type { Ms, Span, Spans } from '../model.ts';
+import { escapeText } from '../escape.ts';
+import type { JobKind, Ms, Span, Spans } from '../model.ts';
 import type { Meter, Quota, Stream } from '../sources/source.ts';
-import type { Batch, BatchContent, Lease, Ledger, Next, Outcome, Progress, Stored } from '../sync/ledger.ts';
+import type {
+  Batch,
+  BatchContent,
+  Lease,
+  Ledger,
+  Next,
+  Outcome,
+  Pace,
+  Progress,
+  Stored,
+} from '../sync/ledger.ts';
+import { checkpointArguments } from './checkpoint.ts';
 import { inTransaction, retried, withClient } from './connection.ts';
 import { StageBuffer } from './copy.ts';
 import { isoTime, multirangeText } from './coverage.ts';
 import { asDatabaseError, mayPass, type Store } from './database.ts';
-import { ensurePartitions, loadBatch, loadLock, sealBatch } from './loader.ts';
+import { ensurePartitions, loadBatch, loadLock, type Prepared, sealBatch, withoutKnown } from './loader.ts';
 import type { Partitions } from './partitions.ts';
+import { endRun, recordSpent } from './runs.ts';
 import { StagedBatch } from './staging.ts';
-import { firstHolder, insertWindows, LEASE_MS, leaseFree, lockProgress, removeWindow } from './windows.ts';
+import {
+  firstHolder,
+  insertWindows,
+  type JobKey,
+  LEASE_MS,
+  leaseFree,
+  lockProgress,
+  removeWindow,
+} from './windows.ts';
 
 const COMMIT_TRIES = 5;
 
@@ -24,7 +44,9 @@ export interface LedgerOptions {
   readonly retentionMs: number;
   readonly nowMs: Ms;
   readonly overlapMs: number;
-  readonly job: string;
+  readonly job: JobKind;
+  /** The age from which on what is read and found unchanged becomes settled; null: what is read settles nothing. */
+  readonly settlesAfterMs?: number | null;
   /** Who we are, for others to read: `host:pid:random`. */
   readonly holder: string;
 }
@@ -86,6 +108,8 @@ class PostgresLedger implements Ledger {
   /** Buffers of batches that are stored: they have grown to what a batch needs. */
   readonly #spare: (readonly StageBuffer[])[] = [];
   #batches = 0;
+  /** What is read again is known, mostly: then it is worth asking before it is copied. */
+  #mayBeKnown = true;
 
   constructor(options: LedgerOptions, runId: string) {
     this.#options = options;
@@ -94,16 +118,17 @@ class PostgresLedger implements Ledger {
 
   next(plan: (progress: Progress) => Spans): Promise<Next> {
     const { stream, overlapMs, holder } = this.#options;
+    const key = this.#jobKey;
     const counting = { ...stream.tables.entries, overlapMs, pageSize: stream.pageSize };
     return this.#repeat('plan windows', () =>
       inTransaction(this.#pool, async (client) => {
-        const progress = await lockProgress(client, stream, counting);
-        const free = await leaseFree(client, stream, holder);
+        const progress = await lockProgress(client, key, counting);
+        const free = await leaseFree(client, key, holder);
         if (free !== null) return free;
-        await insertWindows(client, stream, plan(progress));
+        await insertWindows(client, key, plan(progress));
         return (
-          (await leaseFree(client, stream, holder)) ??
-          (await firstHolder(client, stream)) ?? { status: 'caught-up' }
+          (await leaseFree(client, key, holder)) ??
+          (await firstHolder(client, key)) ?? { status: 'caught-up' }
         );
       }),
     );
@@ -118,12 +143,12 @@ class PostgresLedger implements Ledger {
   async commit(lease: Lease, batch: Batch): Promise<Stored> {
     const { stream, partitions } = this.#options;
     const content = batch.content as StagedBatch;
-    const prepared = sealBatch(content);
+    const prepared = await this.#unknownOf(sealBatch(content));
     const number = this.#batches + 1;
     const target = {
       stream: stream.id,
       runId: this.#runId,
-      record: { checkpoint: this.#checkpoint(lease, batch, number) },
+      record: { checkpoint: checkpointArguments(this.#runId, lease, batch, { number, ...this.#options }) },
     };
     await this.#repeat('make partitions', () => ensurePartitions(partitions, stream.tables, prepared));
     const fresh = await this.#named(`commit a batch of ${prepared.fetched} entries`, async () => {
@@ -139,6 +164,7 @@ class PostgresLedger implements Ledger {
       }
     });
     this.#batches = number;
+    this.#mayBeKnown = fresh * 2 < prepared.fetched;
     for (const buffer of content.buffers) buffer.clear();
     this.#spare.push(content.buffers);
     const quarantined = prepared.rejects.length;
@@ -150,6 +176,14 @@ class PostgresLedger implements Ledger {
     };
   }
 
+  #unknownOf(prepared: Prepared): Promise<Prepared> | Prepared {
+    if (!this.#mayBeKnown) return prepared;
+    const { stream } = this.#options;
+    return this.#repeat('ask what is known', () =>
+      withClient(this.#pool, (client) => withoutKnown(client, stream.tables, prepared, stream.id)),
+    );
+  }
+
   replan(lease: Lease, rest: Spans, oversize: Span | null): Promise<void> {
     const { id, fingerprint } = this.#options.stream;
     return this.#repeat('plan the rest of a window anew', () =>
@@ -158,13 +192,14 @@ class PostgresLedger implements Ledger {
           'update logkeep.stream set oversize = oversize + $3::tstzmultirange where stream = $1 and fingerprint = $2',
           [id, fingerprint, multirangeText(oversize === null ? [] : [oversize])],
         );
-        if (!(await removeWindow(client, lease))) {
+        const fresh = await removeWindow(client, lease);
+        if (fresh === null) {
           throw new LogkeepError(
             'lease',
             `${id}: window ${lease.windowId} is not ours any more under fence ${lease.fence}`,
           );
         }
-        await insertWindows(client, this.#options.stream, rest);
+        await insertWindows(client, this.#jobKey, rest, fresh);
       }),
     );
   }
@@ -201,39 +236,14 @@ class PostgresLedger implements Ledger {
     for (const name of fresh) this.#noted.add(name);
   }
 
-  async spend(meter: Meter, quota: Quota, skewMs: number | null): Promise<void> {
-    const { requests, retries, waits, waitMs, bytes } = meter;
+  async spend(meter: Meter, quota: Quota, skewMs: number | null, pace: Pace): Promise<void> {
     await this.#repeat('record what was spent', () =>
-      this.#pool.query(
-        `with spent as (update logkeep.run set requests = $3, retries = $4, waits = $5, wait_ms = $6, bytes = $7,
-            alive_until = clock_timestamp() + interval '30 s' where id = $8)
-        update logkeep.stream set quota_limit = coalesce($9, quota_limit), quota_remaining = coalesce($10, quota_remaining),
-          quota_reset_at = coalesce($11, quota_reset_at), api_skew = coalesce($12::interval, api_skew)
-        where stream = $1 and fingerprint = $2`,
-        [
-          ...this.#key,
-          requests,
-          retries,
-          waits,
-          Math.round(waitMs),
-          bytes,
-          this.#runId,
-          wholeOrNull(quota.limit),
-          wholeOrNull(quota.remaining),
-          quota.resetMs === null ? null : isoTime(quota.resetMs),
-          skewMs === null ? null : `${Math.round(skewMs)} ms`,
-        ],
-      ),
+      recordSpent(this.#pool, this.#runId, this.#key, { meter, quota, skewMs, pace }),
     );
   }
 
-  async end(outcome: Outcome, error: string | null): Promise<void> {
-    await this.#repeat('end the run', () =>
-      this.#pool.query(
-        'update logkeep.run set outcome = $2, error = $3, finished_at = clock_timestamp() where id = $1',
-        [this.#runId, outcome, error],
-      ),
-    );
+  async end(outcome: Outcome, error: Error | null): Promise<void> {
+    await this.#repeat('end the run', () => endRun(this.#pool, this.#runId, outcome, error));
   }
 
   get #pool(): pg.Pool {
@@ -244,26 +254,9 @@ class PostgresLedger implements Ledger {
     return [this.#options.stream.id, this.#options.stream.fingerprint];
   }
 
-  /** Arguments of `logkeep.checkpoint` up to `p_done`. */
-  #checkpoint(lease: Lease, batch: Batch, number: number): string {
-    const time = (ms: Ms | null) => (ms === null ? 'null' : `'${isoTime(ms)}'::timestamptz`);
-    // A cursor that Postgres cannot hold is given up: that costs a re-read after an interruption, and only then.
-    const cursor = batch.cursor === null || needsEscape(batch.cursor) ? null : batch.cursor;
-    return [
-      lease.windowId,
-      lease.fence,
-      number,
-      this.#runId,
-      batch.pages,
-      cursor === null ? 'null' : pg.escapeLiteral(cursor),
-      cursor === null ? 'null' : 'clock_timestamp()',
-      time(batch.chainAt),
-      time(batch.readAt),
-      time(batch.doneTo),
-      `'${multirangeText(batch.claim === null ? [] : [batch.claim])}'::tstzmultirange`,
-      `'${this.#options.overlapMs} ms'::interval`,
-      batch.done,
-    ].join(', ');
+  get #jobKey(): JobKey {
+    const { stream, job } = this.#options;
+    return { id: stream.id, fingerprint: stream.fingerprint, job };
   }
 
   /**
@@ -292,9 +285,4 @@ class PostgresLedger implements Ledger {
       throw asDatabaseError(`${this.#options.stream.id}: ${doing}`, error);
     }
   }
-}
-
-/** A count as the column can hold it: headers may say anything. */
-function wholeOrNull(count: number | null): number | null {
-  return count === null ? null : Math.min(Math.floor(count), 2_147_483_647);
 }

@@ -1,4 +1,5 @@
 import type { ColumnType, Generated } from 'kysely';
+import type { Alert, Process } from './schema-serve.ts';
 
 /** A point in time: read as Date, written as Date or ISO text. */
 type Time = ColumnType<Date, Date | string, Date | string>;
@@ -143,6 +144,7 @@ export interface StreamTable {
   quota_reset_at: Time | null;
   api_skew: string | null;
   read_at: Time | null;
+  trimmed_rows: Generated<Int8>;
   created_at: Generated<Date>;
 }
 
@@ -158,10 +160,20 @@ export interface SyncWindow {
   cursor_at: Time | null;
   chain_at: Time | null;
   pages: Generated<number>;
+  job: Generated<'sync' | 'sweep' | 'backfill'>;
+  fresh: Generated<Int8>;
   fence: Generated<Int8>;
   holder: string | null;
   lease_until: Time | null;
   planned_at: Generated<Date>;
+}
+
+/** How late a stream's entries came: so many of each bucket. */
+export interface Lateness {
+  stream: string;
+  /** Up to 2 ^ (bucket / 2) seconds late; -1: not known, taken for on time. */
+  bucket: number;
+  count: Int8;
 }
 
 /** One execution of a job on one stream. */
@@ -190,6 +202,9 @@ export interface Run {
   quarantined: Generated<Int8>;
   bytes: Generated<Int8>;
   error: string | null;
+  error_kind: string | null;
+  waits_until: Time | null;
+  ready_at: Time | null;
 }
 
 /** An entry that could not become a row. */
@@ -220,6 +235,39 @@ export interface Gap {
   to_time: Date;
 }
 
+/** Old time that was asked for; open until nothing is missing of it, or it is cancelled. */
+export interface Backfill {
+  id: Generated<string>;
+  stream: string;
+  fingerprint: string;
+  from_time: Time;
+  to_time: Time;
+  requested_at: Generated<Date>;
+  finished_at: Time | null;
+  cancelled_at: Time | null;
+}
+
+/** What all processes together may still send on one credential. */
+export interface QuotaTable {
+  credential: string;
+  quota_limit: Int8 | null;
+  remaining: Int8 | null;
+  period: string | null;
+  window_id: Int8 | null;
+  known_since: Time | null;
+  ends_at: Time | null;
+  unbounded: Generated<boolean>;
+  asked_by: string | null;
+  asked_until: Time | null;
+  paused_until: Time | null;
+  live_sent: Generated<Int8>;
+  live_forecast: number | null;
+  live_waits_until: Time | null;
+  sweep_waits_until: Time | null;
+  holders: Json;
+  updated_at: Generated<Date>;
+}
+
 /** Every table and view of schema `logkeep`, for Kysely: `new Kysely<Database>(...).withSchema('logkeep')`. */
 export interface Database {
   qstash_log: QstashLog;
@@ -230,9 +278,14 @@ export interface Database {
   log_entry: LogEntry;
   stream: StreamTable;
   sync_window: SyncWindow;
+  backfill: Backfill;
+  lateness: Lateness;
   run: Run;
+  process: Process;
+  alert: Alert;
   quarantine: Quarantine;
   unknown_name: UnknownName;
   gap: Gap;
+  quota: QuotaTable;
   redaction_key: { one: Generated<boolean>; key: Generated<Buffer> };
 }

@@ -1,13 +1,19 @@
-import { type Kysely, sql } from 'kysely';
+import type { Kysely } from 'kysely';
 import type { Ms } from '../model.ts';
-import { parseSpans, spansColumn } from './coverage.ts';
+import type { Lateness } from '../sync/ledger.ts';
+import { parseSpans } from './coverage.ts';
 import { asDatabaseError } from './database.ts';
+import { upToMs } from './lateness.ts';
 import type { Database } from './schema.ts';
+import { type RunRow, type StatusRow, statusQuery } from './status-query.ts';
 
 /** A window in hand. Holder null: nobody's, the next run goes on with it. */
 export interface WindowStatus {
+  readonly job: string;
   readonly fromMs: Ms;
   readonly toMs: Ms;
+  /** Where what is stored of it ends; null: not known, or nothing is. */
+  readonly doneToMs: Ms | null;
   readonly pages: number;
   readonly holder: string | null;
 }
@@ -21,13 +27,42 @@ export interface RunStatus {
   readonly outcome: string;
   readonly holder: string;
   readonly requests: number;
+  readonly retries: number;
   readonly fetched: number;
   readonly fresh: number;
   readonly error: string | null;
+  /** The error's `ErrorKind`, or `bug`. */
+  readonly errorKind: string | null;
+  /** Until when it waits for quota; null: it does not. */
+  readonly waitsUntilMs: Ms | null;
+  /** When its window will be read, at the pace so far; null: not known. */
+  readonly readyAtMs: Ms | null;
+}
+
+/** Syncs that failed, one after the other, since the last one that was done. */
+export interface Failing {
+  readonly sinceMs: Ms;
+  readonly runs: number;
+  /** Of the last one: its `ErrorKind` or `bug`, and its message. */
+  readonly kind: string | null;
+  readonly error: string | null;
+}
+
+/** How long a stream went without a new entry, in event time that was read. */
+export interface Quiet {
+  /** Now. */
+  readonly lengthMs: number;
+  /** The longest stretch before, as far as the history of runs reaches. */
+  readonly longestMs: number;
+  /** How far that history reaches, and how often something new came in it. */
+  readonly historyMs: number;
+  readonly arrivals: number;
 }
 
 /** How far a stream is under the filters in force. Times are ms by the database's clock or of events. */
 export interface StreamStatus {
+  /** Now, by the database's clock. */
+  readonly nowMs: Ms;
   readonly stream: string;
   readonly source: string;
   readonly fingerprint: string;
@@ -37,15 +72,31 @@ export interface StreamStatus {
   /** From there to now; null: nothing is covered. */
   readonly lagMs: number | null;
   readonly gaps: readonly { readonly kind: string; readonly count: number; readonly lengthMs: number }[];
+  /** Length of what became expired or oversize within about the last day. */
+  readonly lostLatelyMs: number;
   /** The earliest time asked for that was not read and is not known lost; the tail up to now counts. */
   readonly missingFromMs: Ms;
+  /** Where that span ends; null: it has no end, it is the tail. */
+  readonly missingToMs: Ms | null;
+  /** End of the newest time that a sweep has settled; null: nothing is. */
+  readonly settledToMs: Ms | null;
+  /** How late its entries came, till now. */
+  readonly lateness: Lateness;
   /** How long until that expires upstream; negative: it has begun to. */
   readonly expiresInMs: number;
   readonly retentionMs: number;
   /** Rows stored, by the count of all runs. */
   readonly rows: number;
   readonly quarantined: number;
+  /** Of these, first seen within the last hour. */
+  readonly quarantinedLately: number;
   readonly lastRun: RunStatus | null;
+  readonly lastSync: RunStatus | null;
+  /** Runs that give signs of life, oldest first. */
+  readonly running: readonly RunStatus[];
+  /** Null: the last sync that ended was done, or none has. */
+  readonly failing: Failing | null;
+  readonly quiet: Quiet;
   readonly windows: readonly WindowStatus[];
   readonly quota: {
     readonly limit: number | null;
@@ -60,7 +111,8 @@ export interface StreamStatus {
 
 /**
  * The status of every stream that the database knows, by name, in one query; throws `database`. Counting rows would
- * take minutes on large tables, so they are summed from the runs, each of which counted what it stored.
+ * take minutes on large tables, so they are summed from the runs, each of which counted what it stored, and from what
+ * the runs counted that are no longer kept.
  */
 export async function readStatus(db: Kysely<Database>): Promise<readonly StreamStatus[]> {
   try {
@@ -70,69 +122,15 @@ export async function readStatus(db: Kysely<Database>): Promise<readonly StreamS
   }
 }
 
-const statusQuery = sql<StatusRow>`
-    select s.stream, s.source, s.fingerprint,
-      extract(epoch from asked_from) * 1000 as asked_from,
-      extract(epoch from upper(covered)) * 1000 as covered_to,
-      extract(epoch from clock_timestamp()) * 1000 as now,
-      ${sql.raw(spansColumn('(tstzmultirange(tstzrange(asked_from, null)) - covered - expired - oversize)'))} as missing,
-      extract(epoch from retention) * 1000 as retention,
-      quota_limit, quota_remaining, extract(epoch from quota_reset_at) * 1000 as quota_reset,
-      extract(epoch from api_skew) * 1000 as skew,
-      (select coalesce(sum(new), 0) from logkeep.run r where r.stream = s.stream) as rows,
-      (select count(*) from logkeep.quarantine q where q.stream = s.stream) as quarantined,
-      (select row_to_json(r) from (
-        select job, holder, requests, fetched, new, error,
-          extract(epoch from started_at) * 1000 as started, extract(epoch from finished_at) * 1000 as finished,
-          case when outcome = 'running' and alive_until < clock_timestamp() then 'crashed' else outcome end as outcome
-        from logkeep.run r where r.stream = s.stream order by id desc limit 1) r) as last_run,
-      coalesce((select json_agg(g) from (
-        select kind, count(*) as count, extract(epoch from sum(to_time - from_time)) * 1000 as length
-        from logkeep.gap g where g.stream = s.stream group by kind order by kind desc) g), '[]') as gaps,
-      coalesce((select json_agg(w) from (
-        select extract(epoch from from_time) * 1000 as "from", extract(epoch from to_time) * 1000 as "to", pages,
-          case when lease_until > clock_timestamp() then holder end as holder
-        from logkeep.sync_window w where w.stream = s.stream and w.fingerprint = s.fingerprint
-        order by from_time limit 100) w), '[]') as windows,
-      coalesce((select json_agg(u) from (
-        select name, extract(epoch from first_seen_at) * 1000 as seen
-        from logkeep.unknown_name u where u.stream = s.stream order by first_seen_at, name) u), '[]') as unknown
-    from logkeep.stream s where active order by s.stream`;
-
-interface StatusRow {
-  stream: string;
-  source: string;
-  fingerprint: string;
-  asked_from: string;
-  covered_to: string | null;
-  now: string;
-  missing: string;
-  retention: string;
-  quota_limit: number | null;
-  quota_remaining: number | null;
-  quota_reset: string | null;
-  skew: string | null;
-  rows: string;
-  quarantined: string;
-  last_run:
-    | (Readonly<Record<'job' | 'holder' | 'outcome', string>> &
-        Readonly<Record<'started' | 'requests' | 'fetched' | 'new', number>> & {
-          readonly finished: number | null;
-          readonly error: string | null;
-        })
-    | null;
-  gaps: readonly { kind: string; count: number; length: number }[];
-  windows: readonly { from: number; to: number; pages: number; holder: string | null }[];
-  unknown: readonly { name: string; seen: number }[];
-}
-
 function asStatus(row: StatusRow): StreamStatus {
   const now = Number(row.now);
   const coveredTo = ms(row.covered_to);
-  const missingFrom = parseSpans(row.missing)[0]?.from ?? now;
+  const missing = parseSpans(row.missing)[0];
+  const missingFrom = missing?.from ?? now;
   const retention = Number(row.retention);
-  const run = row.last_run;
+  const { failing, quiet } = row;
   return {
+    nowMs: Math.round(now),
     stream: row.stream,
     source: row.source,
     fingerprint: row.fingerprint,
@@ -140,32 +138,63 @@ function asStatus(row: StatusRow): StreamStatus {
     coveredToMs: coveredTo,
     lagMs: coveredTo === null ? null : Math.round(now - coveredTo),
     gaps: row.gaps.map(({ kind, count, length }) => ({ kind, count, lengthMs: Math.round(length) })),
+    lostLatelyMs: Math.round(Number(row.lost_lately)),
     missingFromMs: missingFrom,
+    missingToMs: missing === undefined || missing.to === Number.POSITIVE_INFINITY ? null : missing.to,
     expiresInMs: Math.round(missingFrom + retention - now),
     retentionMs: retention,
+    settledToMs: ms(row.settled_to),
+    lateness: row.lateness.map(({ bucket, count }) => ({ upToMs: upToMs(bucket), count })),
     rows: Number(row.rows),
     quarantined: Number(row.quarantined),
-    lastRun:
-      run === null
-        ? null
-        : {
-            job: run.job,
-            startedMs: Math.round(run.started),
-            finishedMs: run.finished === null ? null : Math.round(run.finished),
-            outcome: run.outcome,
-            holder: run.holder,
-            requests: run.requests,
-            fetched: run.fetched,
-            fresh: run.new,
-            error: run.error,
-          },
-    windows: row.windows.map(({ from, to, pages, holder }) => ({ fromMs: from, toMs: to, pages, holder })),
+    quarantinedLately: Number(row.quarantined_lately),
+    lastRun: row.last_run && asRun(row.last_run),
+    lastSync: row.last_sync && asRun(row.last_sync),
+    running: row.running.map(asRun),
+    failing: failing && {
+      sinceMs: Math.round(failing.since),
+      runs: failing.runs,
+      kind: failing.kind,
+      error: failing.error,
+    },
+    quiet: {
+      lengthMs: Math.max(0, Math.round(quiet.length)),
+      longestMs: Math.max(0, Math.round(quiet.longest)),
+      historyMs: Math.round(quiet.history),
+      arrivals: quiet.arrivals,
+    },
+    windows: row.windows.map(({ job, from, to, done_to, pages, holder }) => ({
+      job,
+      fromMs: from,
+      toMs: to,
+      doneToMs: done_to,
+      pages,
+      holder,
+    })),
     quota: { limit: row.quota_limit, remaining: row.quota_remaining, resetMs: ms(row.quota_reset) },
     skewMs: ms(row.skew),
     unknown: row.unknown.map(({ name, seen }) => ({ name, firstSeenMs: Math.round(seen) })),
   };
 }
 
-function ms(text: string | null): number | null {
-  return text === null ? null : Math.round(Number(text));
+function asRun(run: RunRow): RunStatus {
+  return {
+    job: run.job,
+    startedMs: Math.round(run.started),
+    finishedMs: ms(run.finished),
+    outcome: run.outcome,
+    holder: run.holder,
+    requests: run.requests,
+    retries: run.retries,
+    fetched: run.fetched,
+    fresh: run.new,
+    error: run.error,
+    errorKind: run.error_kind,
+    waitsUntilMs: ms(run.waits_until),
+    readyAtMs: ms(run.ready_at),
+  };
+}
+
+function ms(value: string | number | null): number | null {
+  return value === null ? null : Math.round(Number(value));
 }

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { Cursor, Span, Spans } from '../model.ts';
+import type { Cursor, JobKind, Span, Spans } from '../model.ts';
 import type { Lease, Next, Progress } from '../sync/ledger.ts';
 import { isoTime, parseSpans, spansColumn } from './coverage.ts';
 
@@ -12,6 +12,11 @@ export interface StreamKey {
   readonly fingerprint: string;
 }
 
+/** Whose windows of a stream are meant: each job leases its own, and none overlaps another's. */
+export interface JobKey extends StreamKey {
+  readonly job: JobKind;
+}
+
 /** A stream's entries as the store may count them. */
 export interface Counting {
   readonly table: string;
@@ -20,21 +25,28 @@ export interface Counting {
   readonly pageSize: number;
 }
 
+/**
+ * Windows that nobody reads and that make room for those of another job (`$3`): a sweep's, whose time is covered
+ * already, for any; a backfill's for the live log, which else would wait for what it owes itself.
+ */
+const YIELDS = `(job = 'sweep' and $3 <> 'sweep' or job = 'backfill' and $3 = 'sync') and (lease_until is null or lease_until < clock_timestamp())`;
+
 /** Takes the stream's row lock, under which alone windows are planned and replaced, and reads its progress. */
 export async function lockProgress(
   client: pg.PoolClient,
-  key: StreamKey,
+  key: JobKey,
   counting: Counting,
 ): Promise<Progress> {
   const { rows } = await client.query(
     `select extract(epoch from asked_from) * 1000 as asked_from, ${spansColumn('covered')} as covered,
-      ${spansColumn('expired')} as expired, ${spansColumn('oversize')} as oversize, ${spansColumn('young')} as young
+      ${spansColumn('expired')} as expired, ${spansColumn('oversize')} as oversize, ${spansColumn('young')} as young,
+      ${spansColumn('settled')} as settled
     from logkeep.stream where stream = $1 and fingerprint = $2 for update`,
     [key.id, key.fingerprint],
   );
   const open = await client.query<{ from_time: Date; to_time: Date }>(
-    'select from_time, to_time from logkeep.sync_window where stream = $1 and fingerprint = $2',
-    [key.id, key.fingerprint],
+    `select from_time, to_time from logkeep.sync_window where stream = $1 and fingerprint = $2 and not (${YIELDS})`,
+    [key.id, key.fingerprint, key.job],
   );
   const covered = parseSpans(rows[0].covered);
   const newest = covered.at(-1)?.to;
@@ -44,6 +56,7 @@ export async function lockProgress(
     expired: parseSpans(rows[0].expired),
     oversize: parseSpans(rows[0].oversize),
     young: parseSpans(rows[0].young),
+    settled: parseSpans(rows[0].settled),
     open: open.rows.map((window) => ({ from: +window.from_time, to: +window.to_time })),
     overlapEntries:
       newest === undefined
@@ -68,21 +81,21 @@ async function countEntries(
 }
 
 /**
- * Leases the oldest window that nobody holds; null if there is none. `skip locked`: a window whose commit is under
+ * Leases the job's oldest window that nobody holds; null if there is none. `skip locked`: a window whose commit is under
  * way is not free, and waiting for it under the stream's lock could deadlock with that commit.
  */
-export async function leaseFree(client: pg.PoolClient, key: StreamKey, holder: string): Promise<Next | null> {
+export async function leaseFree(client: pg.PoolClient, key: JobKey, holder: string): Promise<Next | null> {
   const { rows } = await client.query(
     `with free as (
       select id, holder from logkeep.sync_window w
-      where stream = $1 and fingerprint = $2 and (lease_until is null or lease_until < clock_timestamp())
+      where stream = $1 and fingerprint = $2 and job = $5 and (lease_until is null or lease_until < clock_timestamp())
       order by to_time <= (select asked_from from logkeep.stream s where s.stream = w.stream and s.fingerprint = w.fingerprint),
         from_time limit 1 for update skip locked)
     update logkeep.sync_window w set fence = fence + 1, holder = $3, lease_until = clock_timestamp() + $4::interval
     from free where w.id = free.id
     returning w.id, fence, from_time, to_time, done_to, cursor, chain_at, free.holder as before,
       extract(epoch from clock_timestamp() - cursor_at) * 1000 as cursor_age`,
-    [key.id, key.fingerprint, holder, `${LEASE_MS} ms`],
+    [key.id, key.fingerprint, holder, `${LEASE_MS} ms`, key.job],
   );
   const row = rows[0];
   if (row === undefined) return null;
@@ -108,12 +121,12 @@ export async function leaseFree(client: pg.PoolClient, key: StreamKey, holder: s
   };
 }
 
-/** Whose lease ends first; null when no window is open. */
-export async function firstHolder(client: pg.PoolClient, key: StreamKey): Promise<Next | null> {
+/** Whose lease ends first; null when no window of the job is open. */
+export async function firstHolder(client: pg.PoolClient, key: JobKey): Promise<Next | null> {
   const { rows } = await client.query(
     `select holder, extract(epoch from lease_until - clock_timestamp()) * 1000 as for_ms
-    from logkeep.sync_window where stream = $1 and fingerprint = $2 order by lease_until limit 1`,
-    [key.id, key.fingerprint],
+    from logkeep.sync_window where stream = $1 and fingerprint = $2 and job = $3 order by lease_until limit 1`,
+    [key.id, key.fingerprint, key.job],
   );
   const row = rows[0];
   if (row === undefined) return null;
@@ -124,21 +137,33 @@ export async function firstHolder(client: pg.PoolClient, key: StreamKey): Promis
   };
 }
 
-/** Adds planned windows, free for whoever leases them first. */
-export async function insertWindows(client: pg.PoolClient, key: StreamKey, windows: Spans): Promise<void> {
+/**
+ * Adds planned windows, free for whoever of the job leases them first, in the place of a sweep's that nobody reads;
+ * `fresh`: what was new of them already.
+ */
+export async function insertWindows(
+  client: pg.PoolClient,
+  key: JobKey,
+  windows: Spans,
+  fresh = '0',
+): Promise<void> {
   for (const window of windows) {
     await client.query(
-      'insert into logkeep.sync_window (stream, fingerprint, from_time, to_time) values ($1, $2, $3, $4)',
-      [key.id, key.fingerprint, isoTime(window.from), isoTime(window.to)],
+      `delete from logkeep.sync_window where stream = $1 and fingerprint = $2 and ${YIELDS} and from_time < $5 and to_time > $4`,
+      [key.id, key.fingerprint, key.job, isoTime(window.from), isoTime(window.to)],
+    );
+    await client.query(
+      'insert into logkeep.sync_window (stream, fingerprint, job, from_time, to_time, fresh) values ($1, $2, $3, $4, $5, $6)',
+      [key.id, key.fingerprint, key.job, isoTime(window.from), isoTime(window.to), fresh],
     );
   }
 }
 
-/** Takes a leased window away; false when it is not ours any more. */
-export async function removeWindow(client: pg.PoolClient, lease: Lease): Promise<boolean> {
-  const { rowCount } = await client.query('delete from logkeep.sync_window where id = $1 and fence = $2', [
-    lease.windowId,
-    lease.fence,
-  ]);
-  return rowCount === 1;
+/** Takes a leased window away and tells how much of it was new; null when it is not ours any more. */
+export async function removeWindow(client: pg.PoolClient, lease: Lease): Promise<string | null> {
+  const { rows } = await client.query<{ fresh: string }>(
+    'delete from logkeep.sync_window where id = $1 and fence = $2 returning fresh',
+    [lease.windowId, lease.fence],
+  );
+  return rows[0]?.fresh ?? null;
 }

@@ -19,6 +19,7 @@ export class BatchInHand {
   #since = 0;
   #lastEntryAt: Ms | null = null;
   #wake: (() => void) | null = null;
+  #woken = false;
 
   /** `open` gives an empty batch to fill. */
   constructor(open: () => BatchContent) {
@@ -83,17 +84,21 @@ export class BatchInHand {
       ? undefined
       : setTimeout(resolve, Math.max(0, this.#since + MAX_AGE_MS - performance.now()));
     this.#wake = this.empty ? null : resolve;
+    // The wait may have begun before the page in hand was added.
+    if (this.#woken) this.#wake?.();
     return {
       promise,
       cancel: () => {
         clearTimeout(timer);
         this.#wake = null;
+        this.#woken = false;
       },
     };
   }
 
-  /** Makes a waiting `due` resolve now: a wait for quota begins. */
+  /** Makes a waiting `due`, or the next one, resolve now: a wait for quota begins. */
   wake(): void {
+    this.#woken = true;
     this.#wake?.();
   }
 }

@@ -10,7 +10,9 @@ export interface Progress {
   readonly oversize: Spans;
   /** Covered, but last read at an age below the overlap. */
   readonly young: Spans;
-  /** Windows in hand, of this process or another. */
+  /** Covered, and re-read after the lateness horizon without finding anything new. */
+  readonly settled: Spans;
+  /** Windows in hand, of this process or another, whatever their job. */
   readonly open: Spans;
   /** Entries stored in the overlap before the newest coverage; counting stops beyond a page. */
   readonly overlapEntries: number;
@@ -67,14 +69,25 @@ export interface Stored {
   readonly quarantined: number;
 }
 
+/** What a run is at, for others to see. */
+export interface Pace {
+  /** How much longer it waits for quota; null: it does not. */
+  readonly waitMs: number | null;
+  /** Until the window in hand is read, at the pace so far; null: not known. */
+  readonly toGoMs: number | null;
+}
+
+/** How late a stream's entries came: how many up to so late. In ascending order, each entry in one alone. */
+export type Lateness = readonly { readonly upToMs: number; readonly count: number }[];
+
 /** How a run ended; `stopped` is on request. */
 export type Outcome = 'done' | 'stopped' | 'failed';
 
 /** One stream's progress and rows, kept by the store for the pump. Every method may throw `database`. */
 export interface Ledger {
   /**
-   * The next window to read: one that lies open with no live lease, else the first of what `plan` wants, planned
-   * and leased under the stream's lock.
+   * The next window of our job to read: one that lies open with no live lease, else the first of what `plan` wants,
+   * planned and leased under the stream's lock.
    */
   next(plan: (progress: Progress) => Spans): Promise<Next>;
   /** An empty batch to fill; it is given back to `commit`. */
@@ -89,8 +102,8 @@ export interface Ledger {
   release(lease: Lease): Promise<void>;
   /** Records fields and states seen for the first time. */
   note(names: readonly string[]): Promise<void>;
-  /** Adds what was spent since the last call to the run, and what the API last said. */
-  spend(meter: Meter, quota: Quota, skewMs: number | null): Promise<void>;
+  /** Records what the run has spent so far, what the API last said, and what the run is at. */
+  spend(meter: Meter, quota: Quota, skewMs: number | null, pace: Pace): Promise<void>;
   /** Ends the run. */
-  end(outcome: Outcome, error: string | null): Promise<void>;
+  end(outcome: Outcome, error: Error | null): Promise<void>;
 }

@@ -1,11 +1,15 @@
 import type { Clock } from '../clock.ts';
 import { LogkeepError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Ms, Span } from '../model.ts';
+import type { JobKind, Ms, Span, Spans } from '../model.ts';
 import type { Meter, Stream } from '../sources/source.ts';
-import type { Lease, Ledger, Outcome, Stored } from './ledger.ts';
-import { planWindows } from './plan.ts';
-import { type ReadContext, readWindow } from './window.ts';
+import { inSpan, markFailed } from '../trace.ts';
+import type { Lease, Ledger, Outcome, Progress, Stored } from './ledger.ts';
+import { createPace, LONG_WAIT_MS } from './pace.ts';
+import type { Ask } from './plan.ts';
+import { PRIORITY } from './priority.ts';
+import { traceLedger, traceStream } from './trace.ts';
+import { type ReadContext, readWindow, type WindowEnd } from './window.ts';
 
 /** A clock that is off by less than this is not worth a request. */
 const SKEW_MATTERS_MS = 5_000;
@@ -37,8 +41,19 @@ export type RunEvent =
   | { readonly kind: 'waiting'; readonly waitMs: number }
   | { readonly kind: 'held'; readonly by: string };
 
+/** What a run wants, and where it stands. */
+export interface PlanAsk extends Ask {
+  /** Now, by the API's clock as soon as it is known. */
+  readonly nowMs: Ms;
+  /** How often this run has planned before. */
+  readonly round: number;
+}
+
 /** What a run of one stream needs. */
 export interface RunOptions {
+  readonly job: JobKind;
+  /** Windows that the job wants read; asked again when those are read, until it wants none. No effects: it may be asked twice. */
+  readonly plan: (progress: Progress, ask: PlanAsk) => Spans;
   readonly stream: Stream;
   readonly ledger: Ledger;
   readonly clock: Clock;
@@ -71,10 +86,20 @@ export interface RunResult {
  * the result; a bug is thrown.
  */
 export async function runStream(options: RunOptions): Promise<RunResult> {
-  const run = new StreamRun(options);
-  const { outcome, error } = await run.toEnd();
-  await run.close(outcome, error);
-  return { outcome, error, totals: run.totals, meter: run.meter, skewMs: run.skewMs };
+  const { job, stream } = options;
+  return inSpan('logkeep.run', { 'logkeep.job': job, 'logkeep.stream': stream.id }, async (span) => {
+    const run = new StreamRun(options);
+    const { outcome, error } = await run.toEnd();
+    await run.close(outcome, error);
+    const { totals, meter, skewMs } = run;
+    span.setAttributes({
+      'logkeep.outcome': outcome,
+      'logkeep.requests': meter.requests,
+      'logkeep.new': totals.fresh,
+    });
+    if (error !== null) markFailed(span, error);
+    return { outcome, error, totals, meter, skewMs };
+  });
 }
 
 class StreamRun {
@@ -85,19 +110,21 @@ class StreamRun {
   readonly #startedMs: Ms;
   readonly #context: ReadContext;
   #again: Span | null;
+  #rounds = 0;
   #barren = 0;
   #taken = 0;
   #spentAt = 0;
+  readonly #pace = createPace();
   #spending: Promise<void> = Promise.resolve();
 
   constructor(options: RunOptions) {
     this.#options = options;
     this.#startedMs = options.clock.now();
     this.#again = options.again;
-    const { stream, ledger, settleMs, retentionMs, clock, log, signal } = options;
+    const { settleMs, retentionMs, clock, log, signal } = options;
     this.#context = {
-      stream,
-      ledger,
+      stream: traceStream(options.stream),
+      ledger: traceLedger(options.ledger, options.stream.id),
       settleMs,
       retentionMs,
       clock,
@@ -105,10 +132,11 @@ class StreamRun {
       signal,
       mayRequest: () => this.#mayRequest(),
       meter: this.meter,
+      priority: PRIORITY[options.job],
       onAnswer: (_, dateMs) => {
         this.skewMs = dateMs - clock.now();
       },
-      onWait: (waitMs) => options.watch({ kind: 'waiting', waitMs }),
+      onWait: (waitMs) => this.#waits(waitMs),
       onStored: (lease, stored, share) => this.#stored(lease, stored, share),
     };
   }
@@ -126,8 +154,8 @@ class StreamRun {
   async close(outcome: Outcome, error: Error | null): Promise<void> {
     try {
       await this.#spending;
-      await this.#options.ledger.spend(this.meter, this.#options.stream.quota(), this.skewMs);
-      await this.#options.ledger.end(outcome, error === null ? null : error.message);
+      await this.#record();
+      await this.#options.ledger.end(outcome, error);
     } catch (failure) {
       // The run's own failure is the one to report; what could not be recorded is closed by the next run.
       if (error === null) throw failure;
@@ -139,19 +167,21 @@ class StreamRun {
   }
 
   async #loop(): Promise<Outcome> {
-    const { ledger, signal, clock, stream, watch } = this.#options;
+    const { ledger, signal, clock, stream, watch, plan } = this.#options;
     for (;;) {
       if (signal.aborted) return 'stopped';
       let planned = false;
       const next = await ledger.next((progress) => {
         planned = true;
-        return planWindows(progress, {
+        return plan(progress, {
           targetMs: this.#targetMs(),
           overlapMs: this.#options.overlapMs,
           pageSize: stream.pageSize,
           again: this.#again,
           leadMs: this.#options.leadMs,
           leadApart: stream.order === 'ascending',
+          nowMs: clock.now() + (this.skewMs ?? 0),
+          round: this.#rounds,
         });
       });
       if (next.status === 'caught-up') return 'done';
@@ -162,9 +192,12 @@ class StreamRun {
         continue;
       }
       // A window that lay open comes first, without a plan: what is asked for again is still to do then.
-      if (planned) this.#again = null;
+      if (planned) {
+        this.#again = null;
+        this.#rounds++;
+      }
       watch({ kind: 'window', window: next.lease.window });
-      const end = await readWindow(this.#context, next.lease);
+      const end = await this.#window(next.lease);
       if (end === 'stopped') return 'stopped';
       if (end === 'done') {
         this.totals.windows++;
@@ -178,6 +211,21 @@ class StreamRun {
         );
       }
     }
+  }
+
+  #window(lease: Lease): Promise<WindowEnd> {
+    const { job, stream } = this.#options;
+    const attributes = {
+      'logkeep.job': job,
+      'logkeep.stream': stream.id,
+      'logkeep.window.from': new Date(lease.window.from).toISOString(),
+      'logkeep.window.to': new Date(lease.window.to).toISOString(),
+    };
+    return inSpan('logkeep.window', attributes, async (span) => {
+      const end = await readWindow(this.#context, lease);
+      span.setAttribute('logkeep.window.end', end);
+      return end;
+    });
   }
 
   /**
@@ -203,14 +251,23 @@ class StreamRun {
   #spend(): void {
     if (performance.now() - this.#spentAt < 2_000) return;
     this.#spentAt = performance.now();
-    this.#spending = this.#options.ledger
-      .spend(this.meter, this.#options.stream.quota(), this.skewMs)
-      .catch((error: unknown) =>
-        this.#options.log.warn(
-          { stream: this.#options.stream.id, error: String(error) },
-          'spend not recorded',
-        ),
-      );
+    this.#spending = this.#record().catch((error: unknown) =>
+      this.#options.log.warn({ stream: this.#options.stream.id, error: String(error) }, 'spend not recorded'),
+    );
+  }
+
+  #record(): Promise<void> {
+    const { ledger, stream } = this.#options;
+    return ledger.spend(this.meter, stream.quota(), this.skewMs, this.#pace.now());
+  }
+
+  /** A long wait is recorded at once: whoever asks why nothing comes is to be told. */
+  #waits(waitMs: number): void {
+    this.#options.watch({ kind: 'waiting', waitMs });
+    this.#pace.waits(waitMs);
+    if (waitMs < LONG_WAIT_MS) return;
+    this.#spentAt = Number.NEGATIVE_INFINITY;
+    this.#spend();
   }
 
   #stored(lease: Lease, stored: Stored, share: number | null): void {
@@ -220,6 +277,7 @@ class StreamRun {
     this.totals.quarantined += stored.quarantined;
     if (stored.fresh > 0) this.#barren = 0;
     const { totals, meter } = this;
+    this.#pace.stored(lease.windowId, share);
     this.#options.watch({ kind: 'stored', window: lease.window, share, totals, meter });
     this.#spend();
   }

@@ -23,6 +23,8 @@ export interface ReadContext {
   readonly log: Log;
   readonly signal: AbortSignal;
   readonly meter: Meter;
+  /** Who goes first where requests are short: `PRIORITY` of the run's job. */
+  readonly priority: number;
   /** Takes one request from the run's allowance; false when it is used up. */
   readonly mayRequest: () => boolean;
   readonly onAnswer: (page: Page, dateMs: Ms) => void;
@@ -120,7 +122,7 @@ class WindowReading {
   }
 
   async #pull(): Promise<'chain' | 'stop'> {
-    const { stream, meter, mayRequest } = this.#context;
+    const { stream, meter, priority, mayRequest } = this.#context;
     const signal = AbortSignal.any([this.#context.signal, this.#abort.signal]);
     const pages = stream
       .read({
@@ -128,6 +130,7 @@ class WindowReading {
         cursor: this.#resumed ? this.#lease.cursor : null,
         signal,
         meter,
+        priority,
         onWait: (waitMs) => {
           this.#hand.wake();
           this.#context.onWait(waitMs);

@@ -79,7 +79,7 @@ function counts({ type }: ClientMessage): boolean {
 async function reset(): Promise<void> {
   await world.query(
     `truncate logkeep.stream, logkeep.sync_window, logkeep.run, logkeep.quarantine, logkeep.qstash_log,
-      logkeep.qstash_request, logkeep.qstash_message, logkeep.datadog_log`,
+      logkeep.qstash_request, logkeep.qstash_message, logkeep.datadog_log, logkeep.backfill`,
   );
 }
 

@@ -97,7 +97,7 @@ test('I9: the checkpoint raises under another fence, and with it the whole batch
   const [run] = await world.query<{ id: string; batches: number }>('select id, batches from logkeep.run');
   const checkpoint = (fence: number, batch: number) =>
     world.query(
-      `select logkeep.checkpoint($1, $2, $3, $4, 1, null, null, now(), now(), null, '{}', '15 min', false, 0, 0, 0)`,
+      `select logkeep.checkpoint($1, $2, $3, $4, 1, null, null, now(), now(), null, '{}', '15 min', false, null, 0, 0, 0)`,
       [window?.id, fence, batch, run?.id],
     );
   const fence = Number(window?.fence);

@@ -85,6 +85,18 @@ test('a wait for quota makes what is in hand due at once', async () => {
   due.cancel();
 });
 
+test('a wait for quota that began just before the page was in hand makes it due at once; one that is over does not', async () => {
+  const hand = inHand();
+  hand.wake();
+  hand.add(page(1), 0);
+  const due = hand.due();
+  expect(await Promise.race([due.promise.then(() => 'due'), delay(500).then(() => 'late')])).toBe('due');
+  due.cancel();
+  const next = hand.due();
+  expect(await within(next.promise, 100)).toBe(false);
+  next.cancel();
+});
+
 test('an empty hand is never due, whoever wakes it, and never full', async () => {
   const hand = inHand();
   const due = hand.due();

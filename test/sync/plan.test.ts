@@ -13,6 +13,7 @@ const progress: Progress = {
   expired: [],
   oversize: [],
   young: [],
+  settled: [],
   open: [],
   overlapEntries: 0,
 };

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Ms } from '../../model.ts';
 import { type ApiAnswer, type ApiHandler, type ApiRequest, htmlAnswer, jsonAnswer } from '../exchange.ts';
 import { createQuotaWindow } from '../quota.ts';
+import { createV2Aggregate } from './aggregate.ts';
 import type { DatadogBehaviour } from './behaviour.ts';
 import type { DatadogLedger } from './ledger.ts';
 import { createV1List, readBody } from './v1.ts';
@@ -10,6 +11,7 @@ import { createV2Search, v2CursorOf } from './v2.ts';
 const V1_PATH = '/api/v1/logs-queries/list';
 const V2_SEARCH_PATH = '/api/v2/logs/events/search';
 const V2_LIST_PATH = '/api/v2/logs/events';
+const V2_AGGREGATE_PATH = '/api/v2/logs/analytics/aggregate';
 
 const CONTACT = {
   statuspage: 'http://status.datadoghq.com',
@@ -24,7 +26,7 @@ const TIMEOUTS = {
   query: 'deadline_exceeded(The query timed out)',
 };
 
-/** v1 list and v2 search over one ledger, with one quota for both. */
+/** v1 list, v2 search and v2 aggregation over one ledger, with one quota for all. */
 export function createDatadogApi(
   ledger: DatadogLedger,
   behaviour: DatadogBehaviour,
@@ -48,6 +50,7 @@ export function createDatadogApi(
   };
   const v1 = createV1List(ledger, behaviour, newRequestId, plantUnknown);
   const v2 = createV2Search(ledger, behaviour, newRequestId, plantUnknown);
+  const aggregate = createV2Aggregate(ledger, behaviour, newRequestId);
 
   const quotaHeaders = (remaining: number, resetS: number): Record<string, string> => ({
     'x-ratelimit-limit': `${quota?.limit ?? 300}`,
@@ -85,7 +88,8 @@ export function createDatadogApi(
       const isV2 =
         (request.path === V2_SEARCH_PATH && request.method === 'POST') ||
         (request.path === V2_LIST_PATH && request.method === 'GET');
-      if (list === null && !isV2) return jsonAnswer(404, { errors: ['Not found'] });
+      const counts = request.path === V2_AGGREGATE_PATH && request.method === 'POST' ? aggregate : null;
+      if (list === null && !isV2 && counts === null) return jsonAnswer(404, { errors: ['Not found'] });
       const known =
         request.headers['dd-api-key'] === keys.apiKey &&
         request.headers['dd-application-key'] === keys.appKey;
@@ -114,7 +118,7 @@ export function createDatadogApi(
         return jsonAnswer(fault.status ?? 504, { errors }, { headers, faulted: true });
       }
       if (fault?.kind === 'compact') ledger.compact();
-      return (list ?? v2)(request, fault, headers);
+      return (list ?? counts ?? v2)(request, fault, headers);
     },
   };
 }

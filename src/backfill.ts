@@ -1,0 +1,212 @@
+import type { App, OpenStream, SyncResult } from './app.ts';
+import { beginning } from './app.ts';
+import { type BackfillSight, type BackfillView, lookAtBackfill, readersOf } from './backfill-view.ts';
+import { LogkeepError } from './errors.ts';
+import type { Span } from './model.ts';
+import { readStream } from './reading.ts';
+import type { Stream } from './sources/source.ts';
+import { cancelBackfills, readBackfillState, requestBackfill, settleBackfills } from './store/backfill.ts';
+import { planBackfill, readableFrom } from './sync/plan-backfill.ts';
+import type { RunEvent, RunResult } from './sync/run.ts';
+import { floorSecond } from './sync/spans.ts';
+
+/** How often a reader looks whether it is still wanted, and how much there is. */
+const REFRESH_MS = 2_000;
+/** What expires at this moment can be recorded as expired after so many seconds. */
+const EDGE_TRIES = 4;
+
+/** What a run of a stream's open backfills is given. */
+export interface BackfillAsk {
+  readonly signal: AbortSignal;
+  readonly mayRequest: () => boolean;
+  readonly watch: (stream: Stream, event: RunEvent) => void;
+}
+
+/** How a run of a stream's open backfills went, and what is left of them; null: that could not be read. */
+export interface BackfillResult extends SyncResult {
+  readonly left: BackfillView | null;
+}
+
+/** Records that `span` is to be read: whoever backfills the stream next does it. Throws `database`. */
+export async function askForBackfill(app: App, { stream, settings }: OpenStream, span: Span): Promise<void> {
+  const { retentionMs } = settings;
+  const nowMs = app.clock.now();
+  await requestBackfill(
+    app.store.pool,
+    stream,
+    { from: floorSecond(span.from), to: floorSecond(span.to) },
+    { retentionMs, askedFrom: beginning(null, settings, nowMs).askedFrom },
+  );
+}
+
+/** Gives the stream's open backfills up; how many there were. What they have read stays. Throws `database`. */
+export async function dropBackfills(app: App, { stream }: OpenStream): Promise<number> {
+  const dropped = await cancelBackfills(app.store.pool, stream);
+  await settleBackfills(app.store.pool, stream, null);
+  return dropped;
+}
+
+/**
+ * Reads what is missing of the stream's open backfills, oldest-expiring first, several windows at once, beside
+ * whatever else reads the stream; what has expired is recorded. Costs one query where no backfill is open. The
+ * stream's trouble is in the result.
+ */
+export async function backfillStream(app: App, open: OpenStream, ask: BackfillAsk): Promise<BackfillResult> {
+  const { stream } = open;
+  try {
+    const before = await lookAtBackfill(app, open, await readBackfillState(app.store.pool, stream), null);
+    if (before.missing.length === 0) return { stream, ...merged([]), left: before };
+    const skewMs = await knownSkew(app, open, before, ask.signal);
+    if (before.plan.expired.length > 0) await settle(app, open, skewMs);
+    const ours = before.held.filter(({ job }) => job === 'backfill').length;
+    const readers = Math.min(readersOf(open.settings.concurrency), before.plan.windows.length + ours);
+    const results = merged(await readTogether(app, open, ask, before, readers));
+    const left = await settleAll(app, open, results.skewMs ?? skewMs, ask.signal);
+    return { stream, ...results, left };
+  } catch (error) {
+    if (!(error instanceof LogkeepError)) throw error;
+    return {
+      stream,
+      ...merged([]),
+      outcome: error.kind === 'aborted' ? 'stopped' : 'failed',
+      error,
+      left: null,
+    };
+  }
+}
+
+/** Where all seems to have expired, and the API has never said what time it is there, one request asks. */
+async function knownSkew(
+  app: App,
+  { stream }: OpenStream,
+  sight: BackfillSight,
+  signal: AbortSignal,
+): Promise<number | null> {
+  if (sight.skewMs !== null || sight.plan.expired.length === 0 || sight.plan.windows.length > 0)
+    return sight.skewMs;
+  const { skewMs } = await stream.probe(signal);
+  app.log.debug({ stream: stream.id, skewMs }, 'asked for the time by the API');
+  return skewMs;
+}
+
+/** Readers that share the windows among them, each with a run of its own. */
+async function readTogether(
+  app: App,
+  open: OpenStream,
+  ask: BackfillAsk,
+  before: BackfillSight,
+  readers: number,
+): Promise<readonly RunResult[]> {
+  const { stream } = open;
+  const unwanted = new AbortController();
+  const signal = AbortSignal.any([ask.signal, unwanted.signal]);
+  let sight = before;
+  let looking = false;
+  let lookedAt = performance.now();
+
+  /** Keeps `sight` true enough: others may cancel, and what was read tells how long the next windows should be. */
+  function refresh(): void {
+    if (looking || performance.now() - lookedAt < REFRESH_MS) return;
+    looking = true;
+    readBackfillState(app.store.pool, stream)
+      .then((state) => lookAtBackfill(app, open, state, null))
+      .then((now) => {
+        sight = now;
+        if (now.wanted.length === 0) unwanted.abort(new LogkeepError('aborted', 'nothing more is wanted'));
+      })
+      .catch((error: unknown) =>
+        app.log.warn({ stream: stream.id, error: String(error) }, 'backfill not looked at'),
+      )
+      .finally(() => {
+        looking = false;
+        lookedAt = performance.now();
+      });
+  }
+
+  // Each reader counts for itself; who watches sees one backfill.
+  const counts = new Map<number, Pick<RunResult, 'totals' | 'meter'>>();
+  const together = (event: RunEvent, reader: number): RunEvent => {
+    if (event.kind !== 'stored') return event;
+    counts.set(reader, event);
+    return { ...event, ...sumOf([...counts.values()]) };
+  };
+
+  async function read(_: unknown, reader: number): Promise<RunResult> {
+    const result = await readStream(app, open, {
+      job: 'backfill',
+      // What the live log owes is not changed by a backfill.
+      askedFrom: before.askedFrom ?? app.clock.now(),
+      plan: (progress, { targetMs, nowMs }) => {
+        const known = app.clock.now() + (sight.skewMs ?? Number.POSITIVE_INFINITY);
+        const edgeMs = readableFrom(Math.min(nowMs, known), open.settings.retentionMs);
+        const { wanted, windowMs } = sight;
+        // One at a time: what nobody is reading stays free for the live log to plan.
+        return planBackfill(progress, { wanted, targetMs, edgeMs, windowMs }).windows.slice(0, 1);
+      },
+      leadMs: 0,
+      untilMs: null,
+      again: null,
+      settlesAfterMs: null,
+      signal,
+      mayRequest: ask.mayRequest,
+      watch: (event) => {
+        refresh();
+        ask.watch(stream, together(event, reader));
+      },
+    });
+    return result.outcome === 'stopped' && unwanted.signal.aborted && !ask.signal.aborted
+      ? { ...result, outcome: 'done' }
+      : result;
+  }
+
+  const runs = await Promise.allSettled(Array.from({ length: readers }, read));
+  // What went wrong is thrown only after the others have finished their batches.
+  return runs.map((run) => {
+    if (run.status === 'rejected') throw run.reason;
+    return run.value;
+  });
+}
+
+/** Records what has expired by now and what is finished. */
+async function settle(app: App, { stream, settings }: OpenStream, skewMs: number | null): Promise<void> {
+  const expiredBefore = skewMs === null ? null : floorSecond(app.clock.now() + skewMs - settings.retentionMs);
+  await settleBackfills(app.store.pool, stream, expiredBefore);
+}
+
+/** Settles until nothing is left that is just about to expire: that takes two seconds at most. */
+async function settleAll(
+  app: App,
+  open: OpenStream,
+  skewMs: number | null,
+  signal: AbortSignal,
+): Promise<BackfillSight> {
+  for (let tries = 1; ; tries++) {
+    await settle(app, open, skewMs);
+    const after = await lookAtBackfill(app, open, await readBackfillState(app.store.pool, open.stream), null);
+    const { windows, expired, inHand, later } = after.plan;
+    const expiring = expired.length > 0 && windows.length + inHand.length + later.length === 0;
+    if (!expiring || skewMs === null || tries === EDGE_TRIES || signal.aborted) return after;
+    await app.clock.sleep(1_000, signal).catch(() => {});
+  }
+}
+
+/** Several runs as one. */
+function merged(results: readonly RunResult[]): RunResult {
+  const outcomes = results.map(({ outcome }) => outcome);
+  return {
+    ...sumOf(results),
+    outcome: outcomes.includes('failed') ? 'failed' : outcomes.includes('stopped') ? 'stopped' : 'done',
+    error: results.find(({ error }) => error !== null)?.error ?? null,
+    skewMs: results.findLast(({ skewMs }) => skewMs !== null)?.skewMs ?? null,
+  };
+}
+
+function sumOf(counts: readonly Pick<RunResult, 'totals' | 'meter'>[]): Pick<RunResult, 'totals' | 'meter'> {
+  const totals = { windows: 0, fetched: 0, fresh: 0, known: 0, quarantined: 0 };
+  const meter = { requests: 0, retries: 0, waits: 0, waitMs: 0, bytes: 0 };
+  for (const count of counts) {
+    for (const key of Object.keys(totals) as (keyof typeof totals)[]) totals[key] += count.totals[key];
+    for (const key of Object.keys(meter) as (keyof typeof meter)[]) meter[key] += count.meter[key];
+  }
+  return { totals, meter };
+}

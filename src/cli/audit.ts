@@ -1,0 +1,52 @@
+import { type Audit, auditStream, isSound } from '../audit.ts';
+import { resolveMoment } from '../durations.ts';
+import { LogkeepError } from '../errors.ts';
+import { auditJson, auditText } from './audit-view.ts';
+import type { Run } from './command.ts';
+import { refuseUnknownStreams, withReadyApp } from './open.ts';
+
+/**
+ * `logkeep audit`: proves a span of each stream by what is on record, what is stored and what the API shows of it
+ * now. Loads nothing. Exit 1 on a difference, a hole, an expired span, or where the proof was not got to its end.
+ */
+export const run: Run<'audit'> = (options, context) =>
+  withReadyApp(options, context, async (app) => {
+    refuseUnknownStreams(
+      options.stream,
+      app.streams.map(({ stream }) => stream.id),
+    );
+    const chosen = app.streams.filter(
+      ({ stream }) => options.stream.length === 0 || options.stream.includes(stream.id),
+    );
+    const dumb = chosen.find(({ stream }) => options.by === 'count' && stream.count === undefined);
+    if (dumb !== undefined) {
+      throw new LogkeepError(
+        'config',
+        `--by: "count": the API of ${dumb.stream.id} does not count: expected keys, or --stream with others`,
+      );
+    }
+    const now = context.clock.now();
+    const from = options.from ?? options.since;
+    const found: { stream: string; audit: Audit | null }[] = [];
+    for (const open of chosen) {
+      const { id } = open.stream;
+      const audit = await auditStream(app, open, {
+        fromMs: from === null ? null : resolveMoment(from, now),
+        toMs: options.to,
+        by: options.by,
+        signal: context.signal,
+        onWait: (waitMs) => app.log.info({ stream: id, wait_ms: Math.round(waitMs) }, 'waiting for quota'),
+        onWindow: (window) => app.log.debug({ stream: id, ...window }, 'window compared'),
+      });
+      found.push({ stream: id, audit });
+      if (!options.json) {
+        const { data, talk } = auditText(id, audit);
+        context.stdout.write(data);
+        context.stderr.write(talk);
+      }
+      if (context.signal.aborted) break;
+    }
+    if (options.json) context.stdout.write(`${JSON.stringify(auditJson(found), null, 2)}\n`);
+    if (chosen.length === 0) context.stderr.write('no stream is set: `logkeep --help` says how\n');
+    return found.every(({ audit }) => audit !== null && isSound(audit)) && !context.signal.aborted ? 0 : 1;
+  });

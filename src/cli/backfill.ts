@@ -1,0 +1,104 @@
+import { type App, type OpenStream, openApp } from '../app.ts';
+import { askForBackfill, backfillStream, dropBackfills } from '../backfill.ts';
+import { previewBackfill } from '../backfill-view.ts';
+import { chooseStreams, loadConfig } from '../config.ts';
+import { resolveMoment } from '../durations.ts';
+import { openLog } from '../log.ts';
+import type { Span } from '../model.ts';
+import { SOURCES } from '../sources/list.ts';
+import { amountText } from './amounts.ts';
+import { isShort, planJson, planText, resultJson, resultText } from './backfill-view.ts';
+import type { CliContext, CommandOptions, ExitCode, Run } from './command.ts';
+import { createProgress } from './progress.ts';
+
+/** `logkeep backfill`: a chosen span of the past, a plan first; exit 1 where some of it is left to do. */
+export const run: Run<'backfill'> = async (options, context) => {
+  const { env, cwd } = context;
+  const { config: file, logLevel, dryRun } = options;
+  const config = loadConfig({ env, cwd, file, logLevel, sources: SOURCES });
+  const chosen = chooseStreams(config.streams, options.stream);
+  const log = openLog(config.logLevel);
+  const app = await openApp(config, chosen, context.clock, log, { migrate: !dryRun });
+  try {
+    if (options.cancel) return await cancel(app, options, context);
+    const spans = new Map(app.streams.map((open) => [open, spanOf(open, options, context)]));
+    if (dryRun) return await tellPlans(app, spans, options, context, 'stdout');
+    for (const [open, span] of spans) if (span !== null) await askForBackfill(app, open, span);
+    await tellPlans(app, spans, options, context, 'stderr');
+    return await work(app, options, context);
+  } finally {
+    await app.close();
+  }
+};
+
+/** What is asked for, as far as it is old enough to be claimed; null: what is open. */
+function spanOf(
+  { settings }: OpenStream,
+  { from, to }: CommandOptions['backfill'],
+  { clock }: CliContext,
+): Span | null {
+  if (from === null) return null;
+  const nowMs = clock.now();
+  const begin = resolveMoment(from, nowMs);
+  const end = Math.min(to ?? nowMs, nowMs - settings.settleMs);
+  return { from: Math.min(begin, end - 1_000), to: end };
+}
+
+async function tellPlans(
+  app: App,
+  spans: ReadonlyMap<OpenStream, Span | null>,
+  { json }: CommandOptions['backfill'],
+  context: CliContext,
+  where: 'stdout' | 'stderr',
+): Promise<ExitCode> {
+  for (const [open, span] of spans) {
+    const preview = await previewBackfill(app, open, span);
+    if (json) context.stdout.write(`${JSON.stringify(planJson(open, preview))}\n`);
+    else context[where].write(planText(open, preview, context.clock.now()));
+  }
+  return 0;
+}
+
+async function work(app: App, { json }: CommandOptions['backfill'], context: CliContext): Promise<ExitCode> {
+  const view = createProgress(context, json);
+  try {
+    const results = await Promise.all(
+      app.streams.map((open) =>
+        backfillStream(app, open, {
+          signal: context.signal,
+          mayRequest: () => true,
+          watch: (stream, event) => view.update(stream, event),
+        }),
+      ),
+    );
+    view.close();
+    for (const result of results) {
+      if (json) context.stdout.write(`${JSON.stringify(resultJson(result))}\n`);
+      else {
+        const { line, next } = resultText(result);
+        context.stdout.write(line);
+        context.stderr.write(next);
+      }
+    }
+    return results.some(isShort) ? 1 : 0;
+  } finally {
+    view.close();
+  }
+}
+
+async function cancel(
+  app: App,
+  { json }: CommandOptions['backfill'],
+  context: CliContext,
+): Promise<ExitCode> {
+  for (const open of app.streams) {
+    const cancelled = await dropBackfills(app, open);
+    const { id } = open.stream;
+    context.stdout.write(
+      json
+        ? `${JSON.stringify({ stream: id, event: 'cancelled', backfills: cancelled })}\n`
+        : `${id}: ${amountText(cancelled, 'backfill')} cancelled; what was read stays\n`,
+    );
+  }
+  return 0;
+}

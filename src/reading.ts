@@ -1,0 +1,69 @@
+import type { App, OpenStream, SyncResult } from './app.ts';
+import { LogkeepError } from './errors.ts';
+import type { JobKind, Ms, Span } from './model.ts';
+import { readLateness } from './store/lateness.ts';
+import { openLedger } from './store/progress.ts';
+import { overlapFor } from './sync/overlap.ts';
+import { type RunOptions, runStream } from './sync/run.ts';
+
+/** What one run of one job wants of a stream. */
+export interface Reading {
+  readonly job: JobKind;
+  readonly plan: RunOptions['plan'];
+  /** The earliest time that the stream owes from now on; a later one than before changes nothing. */
+  readonly askedFrom: Ms;
+  readonly leadMs: number;
+  readonly untilMs: Ms | null;
+  readonly again: Span | null;
+  /** The age from which on what is read and found unchanged becomes settled; null: nothing does. */
+  readonly settlesAfterMs: number | null;
+  readonly signal: AbortSignal;
+  readonly mayRequest: () => boolean;
+  readonly watch: RunOptions['watch'];
+}
+
+/** One run of one stream, whatever its job. A failed call is in the result; a bug is thrown. */
+export async function readStream(app: App, open: OpenStream, reading: Reading): Promise<SyncResult> {
+  const { store, partitions, clock, log, holder } = app;
+  const { stream, settings } = open;
+  const { settleMs, retentionMs } = settings;
+  const { job, askedFrom, settlesAfterMs, ...ask } = reading;
+  try {
+    const overlapMs = await overlapOf(app, open);
+    const ledger = await openLedger({
+      store,
+      partitions,
+      stream,
+      askedFrom,
+      retentionMs,
+      nowMs: clock.now(),
+      overlapMs,
+      job,
+      settlesAfterMs,
+      holder,
+    });
+    const result = await runStream({
+      ...ask,
+      job,
+      stream,
+      ledger,
+      clock,
+      log,
+      settleMs,
+      retentionMs,
+      overlapMs,
+    });
+    return { stream, ...result };
+  } catch (error) {
+    if (!(error instanceof LogkeepError)) throw error;
+    const totals = { windows: 0, fetched: 0, fresh: 0, known: 0, quarantined: 0 };
+    const meter = { requests: 0, retries: 0, waits: 0, waitMs: 0, bytes: 0 };
+    return { stream, outcome: 'failed', error, totals, meter, skewMs: null };
+  }
+}
+
+/** The overlap in force: as set, or with `overlap: auto` by how late entries came till now. Throws `database`. */
+async function overlapOf({ store }: App, { stream, settings }: OpenStream): Promise<number> {
+  if (!settings.overlapAuto) return settings.overlapMs;
+  return overlapFor(await readLateness(store.db, stream.id), settings);
+}

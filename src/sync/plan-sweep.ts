@@ -1,0 +1,42 @@
+import type { Ms, Spans } from '../model.ts';
+import type { Progress } from './ledger.ts';
+import { floorSecond, intersect, subtract, union } from './spans.ts';
+
+/** As long as a sweep's schedule is apart: with each one a window. A late entry has its whole window swept again. */
+const WINDOW_MS = 6 * 3_600_000;
+/** What is so near its expiry may go while it is read: that would prove nothing. */
+const EDGE_MS = 10 * 60_000;
+
+/** What a sweep wants of a stream, and when. */
+export interface SweepAsk {
+  /** Now, by the API's clock as far as it is known. */
+  readonly nowMs: Ms;
+  /** How often this run has planned before. */
+  readonly round: number;
+  /** The age from which on entries are taken to have come. */
+  readonly sweepAfterMs: number;
+  readonly retentionMs: number;
+}
+
+/**
+ * Windows to read once more: what is covered, beyond the lateness horizon, still shown by the API and not settled,
+ * in windows of about six hours, the one that expires first at the front. A run plans once: what brings something new
+ * is swept again by the next one.
+ */
+export function planSweep(progress: Progress, ask: SweepAsk): Spans {
+  const { nowMs, sweepAfterMs, retentionMs } = ask;
+  if (ask.round > 0) return [];
+  const from = floorSecond(nowMs - retentionMs + EDGE_MS) + 1000;
+  const to = floorSecond(nowMs - sweepAfterMs);
+  if (to <= from) return [];
+  const due = intersect(progress.covered, [{ from, to }]);
+  return subtract(due, union(progress.settled, progress.open)).flatMap(pieces);
+}
+
+function pieces({ from, to }: Spans[number]): Spans {
+  const count = Math.max(1, Math.round((to - from) / WINDOW_MS));
+  const edge = (i: number) => (i === count ? to : floorSecond(from + ((to - from) * i) / count));
+  return Array.from({ length: count }, (_, i) => ({ from: edge(i), to: edge(i + 1) })).filter(
+    (piece) => piece.to > piece.from,
+  );
+}

@@ -1,0 +1,166 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Sandbox, startSandbox } from '../../src/sandbox/sandbox.ts';
+import { differ } from '../crash/lines.ts';
+import { createDatabase, type TestDatabase, withClient } from '../postgres.ts';
+import { onceEach, storedDatadog, storedQstash } from '../stored.ts';
+import { createDesk, type Desk, rowsOf } from './child.ts';
+
+const HOUR = 3_600_000;
+let sandbox: Sandbox;
+let database: TestDatabase;
+let desk: Desk;
+let now: number;
+
+beforeEach(async () => {
+  [sandbox, database] = await Promise.all([
+    startSandbox({
+      qstash: { maxCount: 25 },
+      datadog: { quota: { limit: 2_000, periodS: 3600 }, maxLimit: 25, overMax: 'clamp' },
+    }),
+    createDatabase(),
+  ]);
+  desk = createDesk({ ...sandbox.env, DATABASE_URL: database.url });
+  now = Math.floor(Date.now() / 1000) * 1000;
+  sandbox.qstash.history({ from: now - 12 * HOUR, to: now - 300_000, messages: 600 });
+  sandbox.datadog.history({ from: now - 12 * HOUR, to: now - 300_000, logs: 3_000 });
+});
+afterEach(async () => {
+  desk.clear();
+  await sandbox.close();
+  await database.drop();
+});
+
+const iso = (ms: number) => new Date(ms).toISOString();
+const world = {
+  query: <Row extends Record<string, unknown>>(text: string, values?: unknown[]) =>
+    withClient(database.url, async (client) => (await client.query<Row>(text, values)).rows),
+};
+
+/** What is stored is what was there from so long ago on. */
+async function expectStored(from: number): Promise<void> {
+  const visible = { from, visibleAt: Date.now() };
+  expect(differ(await storedQstash(world), onceEach(sandbox.qstash.truth(visible)))).toEqual([]);
+  expect(differ(await storedDatadog(world), onceEach(sandbox.datadog.truth(visible)))).toEqual([]);
+}
+
+function jsonLines(text: string): readonly Record<string, unknown>[] {
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+describe('backfill', () => {
+  it('tells a plan without asking or changing anything, then reads what was chosen, and a second time nothing is missing', async () => {
+    expect((await desk.run('sync --since 1h')).code).toBe(0);
+    const asked = sandbox.requests().length;
+    const chosen = `--from ${iso(now - 10 * HOUR)} --to ${iso(now - HOUR / 2)}`;
+    const plan = await desk.run(`backfill ${chosen} --dry-run`);
+    expect(plan.code).toBe(0);
+    expect(plan.err).toBe('');
+    expect(plan.out).toMatch(
+      /^qstash\.main: .* are missing, (30 min|29 min [0-9]+ s) are copied or known lost already$/m,
+    );
+    expect(plan.out).toMatch(/windows, oldest first; at least [\d,]+ requests: about [\d,]+ entries/);
+    expect(plan.out).toMatch(/at the present quota \([\d,]+ requests now, then [\d,.]+ in 1 h/);
+    expect(plan.out).toContain('all of it can be read before it expires');
+    expect(sandbox.requests().length).toBe(asked);
+    expect(await rowsOf(database, 'select * from logkeep.backfill')).toEqual([]);
+
+    const done = await desk.run(`backfill ${chosen}`);
+    expect([done.code, done.err.includes('windows, oldest first')]).toEqual([0, true]);
+    expect(done.out).toMatch(/^qstash\.main: all there: [\d,]+ new entries/m);
+    await expectStored(now - 10 * HOUR);
+    const again = await desk.run(`backfill ${chosen} --json`);
+    expect(again.code).toBe(0);
+    expect(jsonLines(again.out).filter(({ event }) => event === 'end')).toMatchObject([
+      { stream: 'qstash.main', outcome: 'done', requests: 0, missing: [] },
+      { stream: 'datadog.main', outcome: 'done', requests: 0, missing: [] },
+    ]);
+    const nothing = await desk.run('backfill');
+    expect(nothing.code).toBe(0);
+    expect(nothing.err).toContain('qstash.main: no backfill is open');
+  });
+
+  it('goes on after a SIGKILL in the middle, with nothing twice and nothing lost', async () => {
+    expect((await desk.run('sync --since 1h')).code).toBe(0);
+    sandbox.faults.every(1, { kind: 'slow', ms: 150 });
+    const chosen = `--from ${iso(now - 11 * HOUR)} --to ${iso(now - HOUR / 2)}`;
+    for (let kills = 0; kills < 3; kills++) {
+      const before = await batches();
+      const killed = desk.start(kills === 0 ? `backfill ${chosen}` : 'backfill');
+      await expect.poll(batches, { timeout: 20_000, interval: 25 }).toBeGreaterThan(before + 1);
+      killed.signal('SIGKILL');
+      await killed.finished;
+      expect(await rowsOf(database, 'select job from logkeep.sync_window')).not.toEqual([]);
+      await world.query(`update logkeep.sync_window set lease_until = clock_timestamp() - interval '1 s'`);
+    }
+    sandbox.faults.clear();
+    const last = await desk.run('backfill');
+    expect({ code: last.code, err: last.code === 0 ? '' : last.err }).toEqual({ code: 0, err: '' });
+    await expectStored(now - 11 * HOUR);
+    expect(await rowsOf(database, 'select * from logkeep.gap')).toEqual([]);
+    expect(await rowsOf(database, 'select * from logkeep.sync_window')).toEqual([]);
+    const [counted] = await rowsOf(
+      database,
+      `select sum(new)::int = (select count(*) from logkeep.qstash_log) + (select count(*) from logkeep.datadog_log) as same from logkeep.run`,
+    );
+    expect(counted).toEqual({ same: true });
+  }, 90_000);
+
+  it('stops cleanly, shows what is left as a hole, and can be given up', async () => {
+    expect((await desk.run('sync --since 1h')).code).toBe(0);
+    sandbox.faults.every(1, { kind: 'slow', ms: 300 });
+    const command = desk.start(`backfill --from ${iso(now - 11 * HOUR)} --to ${iso(now - HOUR)}`);
+    await expect.poll(batches, { timeout: 20_000, interval: 25 }).toBeGreaterThan(2);
+    command.signal('SIGINT');
+    const stopped = await command.finished;
+    expect(stopped.code).toBe(1);
+    expect(stopped.out).toContain('stopped before the end');
+    expect(stopped.err).toContain('run `logkeep backfill` to go on');
+    const gaps = await desk.run('gaps');
+    expect([gaps.code, gaps.err.includes('logkeep backfill')]).toEqual([1, true]);
+    const cancelled = await desk.run('backfill --cancel');
+    expect(cancelled.out).toContain('1 backfill cancelled; what was read stays');
+    expect((await desk.run('gaps')).code).toBe(0);
+  });
+
+  it('says what cannot be read before it expires, and by how much', async () => {
+    await sandbox.close();
+    sandbox = await startSandbox({ datadog: { quota: { limit: 4, periodS: 3600 } } });
+    sandbox.datadog.history({ from: now - HOUR, to: now - 60_000, logs: 4_000 });
+    desk = createDesk({ ...sandbox.env, DATABASE_URL: database.url });
+    await desk.run('sync --since 1h --stream datadog.main --max-requests 2');
+    const { out, code } = await desk.run('backfill --from 71h --stream datadog.main --dry-run --json');
+    expect(code).toBe(0);
+    const [plan] = jsonLines(out);
+    expect(plan).toMatchObject({ stream: 'datadog.main', event: 'plan', in_time: false });
+    expect(plan?.late_ms).toBeGreaterThan(HOUR);
+    expect(plan?.lost_ms).toBeGreaterThan(HOUR);
+    const text = await desk.run('backfill --from 71h --stream datadog.main --dry-run');
+    expect(text.out).toMatch(/it cannot all be read before it expires by .*: about .* will be lost/);
+  });
+
+  it.each([
+    ['--to 1h', '--to: expected together with --from'],
+    ['--from 1h --to 2h', '--from: '],
+    ['--from 2099-01-01T00:00:00Z', '--from: 2099-01-01T00:00:00.000Z: expected a time before now'],
+    ['--from 1h --to 2099-01-01T00:00:00Z', 'expected a time that is not in the future'],
+    ['--from yesterday', '--from: "yesterday": expected a duration such as 3d'],
+    ['--cancel --dry-run', '--cancel: expected without --from, --to and --dry-run'],
+    ['--from 1h --stream qstash.mian', 'did you mean qstash.main?'],
+  ])('refuses %s with exit 2 before anything starts', async (line, said) => {
+    const { code, err } = await desk.run(`backfill ${line}`);
+    expect([code, err]).toEqual([2, expect.stringContaining(said)]);
+    expect(sandbox.requests()).toEqual([]);
+  });
+});
+
+/** Batches that backfills have committed. */
+async function batches(): Promise<number> {
+  const [row] = await rowsOf(
+    database,
+    `select coalesce(sum(batches), 0)::int as n from logkeep.run where job = 'backfill'`,
+  );
+  return row?.n as number;
+}
