@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import type { Clock } from './clock.ts';
+import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import { resolveMoment } from './durations.ts';
 import { LogkeepError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { Ms, Span } from './model.ts';
+import { readStream } from './reading.ts';
 import { createRedactor, type Redactor } from './redact.ts';
 import { createHttp, type Http } from './sources/http.ts';
 import { SOURCES } from './sources/list.ts';
@@ -13,8 +14,9 @@ import type { OpenOptions, Stream, StreamSettings } from './sources/source.ts';
 import { asDatabaseError, openStore, type Store } from './store/database.ts';
 import { migrateToLatest, pendingMigrations, refuseNewer } from './store/migrate.ts';
 import { Partitions } from './store/partitions.ts';
-import { openLedger } from './store/progress.ts';
-import { type RunEvent, type RunResult, runStream } from './sync/run.ts';
+import { openQuota } from './store/quota.ts';
+import { planWindows } from './sync/plan.ts';
+import type { RunEvent, RunResult } from './sync/run.ts';
 
 /** How far before a `since` that reaches to the retention's edge a first read begins; see `Ask.leadMs`. */
 const EDGE_MS = 60_000;
@@ -119,7 +121,10 @@ export async function openApp(
       .select('key')
       .executeTakeFirstOrThrow();
     const redactor = createRedactor(key, config.redact);
-    http = createHttp({ clock });
+    const holder = `${hostname()}:${process.pid}:${randomBytes(3).toString('hex')}`;
+    // Between machines the database's clock counts; a clock that is given counts for the quota too.
+    const time = clock === systemClock ? null : clock;
+    http = createHttp({ clock, shared: openQuota({ pool: database.store.pool, holder, clock: time, log }) });
     const opened = http;
     const streams = openStreams(chosen, { clock, log, redactor, http: opened });
     return {
@@ -130,7 +135,7 @@ export async function openApp(
       partitions: new Partitions(database.store.pool),
       clock,
       log,
-      holder: `${hostname()}:${process.pid}:${randomBytes(3).toString('hex')}`,
+      holder,
       close: async () => {
         await opened.close();
         await database.close();
@@ -180,46 +185,23 @@ export async function syncStreams(app: App, ask: SyncAsk): Promise<readonly Sync
   });
 }
 
-async function syncStream(app: App, { stream, settings }: OpenStream, ask: SyncAsk): Promise<SyncResult> {
-  const { store, partitions, clock, log, holder } = app;
-  const { retentionMs, settleMs, overlapMs } = settings;
-  const { askedFrom, leadMs } = beginning(ask.since, settings, clock.now());
+/** Reads one stream from what is not covered yet up to now. Its trouble is in the result; a bug is thrown. */
+export async function syncStream(app: App, open: OpenStream, ask: SyncAsk): Promise<SyncResult> {
+  const { askedFrom, leadMs } = beginning(ask.since, open.settings, app.clock.now());
   // A span that is asked for again is asked for, also where it lies before all that was asked for till now.
   const earliest = Math.min(askedFrom, ask.again?.from ?? Number.POSITIVE_INFINITY);
-  try {
-    const ledger = await openLedger({
-      store,
-      partitions,
-      stream,
-      askedFrom: earliest,
-      retentionMs,
-      nowMs: clock.now(),
-      overlapMs,
-      job: 'sync',
-      holder,
-    });
-    const result = await runStream({
-      stream,
-      ledger,
-      clock,
-      log,
-      settleMs,
-      retentionMs,
-      overlapMs,
-      leadMs,
-      untilMs: ask.untilMs,
-      again: ask.again,
-      signal: ask.signal,
-      mayRequest: ask.mayRequest,
-      watch: (event) => ask.watch(stream, event),
-    });
-    return { stream, ...result };
-  } catch (error) {
-    if (!(error instanceof LogkeepError)) throw error;
-    const totals = { windows: 0, fetched: 0, fresh: 0, known: 0, quarantined: 0 };
-    const meter = { requests: 0, retries: 0, waits: 0, waitMs: 0, bytes: 0 };
-    return { stream, outcome: 'failed', error, totals, meter, skewMs: null };
-  }
+  return readStream(app, open, {
+    job: 'sync',
+    plan: planWindows,
+    askedFrom: earliest,
+    leadMs,
+    untilMs: ask.untilMs,
+    again: ask.again,
+    settlesAfterMs: null,
+    signal: ask.signal,
+    mayRequest: ask.mayRequest,
+    watch: (event) => ask.watch(open.stream, event),
+  });
 }
 
 /**
@@ -227,7 +209,7 @@ async function syncStream(app: App, { stream, settings }: OpenStream, ask: SyncA
  * is being read was never owed, so the asked time begins a little later than the reading. A longer one, or a fixed
  * time, is owed to the letter, and what the API no longer shows of it becomes an expired span.
  */
-function beginning(
+export function beginning(
   said: SyncAsk['since'],
   settings: StreamSettings,
   nowMs: Ms,

@@ -1,6 +1,13 @@
 import { resolve } from 'node:path';
+import {
+  ALERT_SECRETS,
+  ALERT_VARIABLES,
+  type AlertSettings,
+  alertSettings,
+  alerts,
+} from './config/alerts.ts';
 import { GENERAL_VARIABLES, general } from './config/declaration.ts';
-import { readSettingsFile, type SettingsFile } from './config/file.ts';
+import { isMapping, readSettingsFile, type SettingsFile } from './config/file.ts';
 import type { LogLevel } from './config/log-level.ts';
 import { createProblems, type Problems, showValue } from './config/problems.ts';
 import {
@@ -35,6 +42,12 @@ export interface Config {
   /** Names of headers to hide, lower case. */
   readonly redact: readonly string[];
   readonly logLevel: LogLevel;
+  /** Where `serve` tells its health; port 0: any free one. */
+  readonly host: string;
+  readonly port: number;
+  readonly alerts: AlertSettings;
+  /** How long finished runs are kept. */
+  readonly runHistoryMs: number;
   /** All settings in effect, secrets masked, each with where it came from. */
   readonly effective: readonly EffectiveSetting[];
 }
@@ -48,6 +61,8 @@ export interface LoadOptions {
   readonly sources: readonly Source[];
   /** `--log-level`; goes before all else. */
   readonly logLevel?: string | null;
+  /** `--port`; goes before all else. */
+  readonly port?: number | null;
   /** `required` (no stream is an error, the default), `optional`, or `ignored` (not even looked at, for `migrate`). */
   readonly streams?: 'required' | 'optional' | 'ignored';
 }
@@ -62,10 +77,13 @@ export function loadConfig(options: LoadOptions): Config {
   const problems = createProblems();
   const given = generalSettings(file, options, problems);
   const checked = check(general, given, '', problems);
+  const givenAlerts = alertsGiven(file, env, problems);
+  const checkedAlerts = check(alerts, givenAlerts, 'alerts.', problems);
   const { streams, settings } =
     wanted === 'ignored' ? { streams: [], settings: [] } : resolveStreams(file, env, sources, problems);
   problems.throwIfAny();
-  if (checked === null) throw new Error('settings are wrong, but no problem was noted');
+  if (checked === null || checkedAlerts === null)
+    throw new Error('settings are wrong, but no problem was noted');
   if (streams.length === 0 && wanted === 'required') throw new LogkeepError('config', noStream(sources));
   const dirFromFile = given.get('data_dir')?.from.startsWith('environment') === false;
   const dir = resolve(file !== null && dirFromFile ? file.dir : cwd, checked.data_dir);
@@ -80,9 +98,14 @@ export function loadConfig(options: LoadOptions): Config {
     streams,
     redact,
     logLevel: checked.log_level,
+    host: checked.host,
+    port: checked.port,
+    alerts: alertSettings(checkedAlerts),
+    runHistoryMs: checked.run_history,
     effective: [
       ...effective(general, given, '', []).filter(({ setting }) => !setting.startsWith('redact')),
       { setting: 'redact', value: redact, from: redactFrom.join(', ') },
+      ...effective(alerts, givenAlerts, 'alerts.', ALERT_SECRETS),
       ...settings,
     ],
   };
@@ -123,14 +146,11 @@ function generalSettings(
     const over = given.has(key) ? ` (over ${given.get(key)?.from})` : '';
     given.set(key, { ...found, from: `${found.from}${over}` });
   }
-  const level = options.logLevel ?? null;
-  if (level !== null) {
-    given.set('log_level', {
-      value: level,
-      place: '--log-level',
-      from: '--log-level',
-      shown: showValue(level, false),
-    });
+  const flags = { log_level: options.logLevel, port: options.port };
+  for (const [key, value] of Object.entries(flags)) {
+    if (value === undefined || value === null) continue;
+    const place = `--${key.replace('_', '-')}`;
+    given.set(key, { value, place, from: place, shown: showValue(value, false) });
   }
   const direct = given.get('database_url_direct');
   if (direct !== undefined && !given.has('database_url')) {
@@ -143,9 +163,32 @@ function generalSettings(
 }
 
 function generalOfFile(file: SettingsFile, env: LoadOptions['env'], problems: Problems): Map<string, Given> {
-  const { streams: _streams, defaults: _defaults, ...rest } = file.content;
-  const known = [...Object.keys(general.shape), 'defaults', 'streams'];
+  const { streams: _streams, defaults: _defaults, alerts: _alerts, ...rest } = file.content;
+  const known = [...Object.keys(general.shape), 'alerts', 'defaults', 'streams'];
   return takeMapping(rest, { file: file.name, path: '', known, secrets: [], env, problems });
+}
+
+function alertsGiven(
+  file: SettingsFile | null,
+  env: LoadOptions['env'],
+  problems: Problems,
+): Map<string, Given> {
+  const mapping = file?.content.alerts ?? {};
+  const known = Object.keys(alerts.shape);
+  const options = { file: file?.name ?? '', path: 'alerts.', known, secrets: ALERT_SECRETS, env, problems };
+  const given = isMapping(mapping) ? takeMapping(mapping, options) : new Map<string, Given>();
+  if (!isMapping(mapping)) {
+    const shown = showValue(mapping, true);
+    problems.add(
+      `${file?.name}: alerts`,
+      `${shown}: expected a mapping such as { slack: '\${SLACK_WEBHOOK}', lag: 15m }`,
+    );
+  }
+  for (const [key, name] of Object.entries(ALERT_VARIABLES)) {
+    const found = takeVariable(name, env, true);
+    if (found !== null) given.set(key, found);
+  }
+  return given;
 }
 
 function noStream(sources: readonly Source[]): string {

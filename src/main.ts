@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 // No static import: an old Node must get as far as the message below, whatever the rest needs.
 
+/** Signalled to stop, a command is given so long. */
+const LEAVE_MS = 9_500;
+
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major > 22 || (major === 22 && minor >= 19)) {
   await main();
@@ -24,6 +27,8 @@ async function main(): Promise<void> {
     process.on(signal, () => {
       if (stop.signal.aborted) process.exit(130);
       stop.abort(new LogkeepError('aborted', `stopped by ${signal}`));
+      // What hangs on a network that is gone must not keep whoever stops us waiting; a crash costs nothing either.
+      setTimeout(() => process.exit(1), LEAVE_MS).unref();
     });
   }
   let heard = true;
@@ -48,5 +53,6 @@ async function main(): Promise<void> {
     signal: stop.signal,
     isTty: process.stderr.isTTY === true,
     clock: systemClock,
+    onHangup: (listener) => process.on('SIGHUP', listener),
   });
 }

@@ -27,3 +27,6 @@ export interface Span {
 
 /** Spans in ascending order that neither touch nor overlap. */
 export type Spans = readonly Span[];
+
+/** Whose reading it is: the live log, re-reading for late entries, or chosen old windows. */
+export type JobKind = 'sync' | 'sweep' | 'backfill';

@@ -58,13 +58,14 @@ function within(path: string, place: string): boolean {
   return path === place || path.startsWith(`${place}/`);
 }
 
-/** What every room may know: words, kinds of failure, the clock, logs. */
-const WORDS = ['src/model.ts', 'src/errors.ts', 'src/clock.ts', 'src/log.ts'];
+/** What every room may know: words, kinds of failure, the clock, logs, traces. */
+const WORDS = ['src/model.ts', 'src/errors.ts', 'src/clock.ts', 'src/log.ts', 'src/trace.ts'];
 const INTERFACES = ['src/sources/source.ts'];
+const QUOTA = ['src/sources/shared-quota.ts'];
 
 test('the reader of imports sees them all', () => {
   const app = SOURCES.find(({ path }) => path === 'src/app.ts');
-  expect(app?.files).toContain('src/store/progress.ts');
+  expect(app?.files).toContain('src/store/migrate.ts');
   expect(app?.files).toContain('src/store/embedded.ts');
   expect(app?.packages).toContain('node:crypto');
   expect(SOURCES.length).toBeGreaterThan(60);
@@ -74,8 +75,13 @@ test('the pump knows the words and two interfaces: no source, no store', () => {
   expect(strays('src/sync', ['src/sync', ...WORDS, ...INTERFACES])).toEqual([]);
 });
 
-test('the store knows the words, the escapes and the interfaces: no API and no pump but its ledger', () => {
-  const allowed = ['src/store', 'migrations', 'src/escape.ts', 'src/sync/ledger.ts', ...WORDS, ...INTERFACES];
+test('the store knows the words, the escapes and the interfaces: no API and no pump but its ledger and stock', () => {
+  const allowed = [
+    ...['src/store', 'migrations', 'src/escape.ts', 'src/sync/ledger.ts', 'src/sync/stock.ts'],
+    ...WORDS,
+    ...INTERFACES,
+    ...QUOTA,
+  ];
   expect(strays('src/store', allowed)).toEqual([]);
 });
 
@@ -90,6 +96,7 @@ test('a source knows neither the store nor the pump nor another source', () => {
   const tools = [
     'src/json.ts',
     'src/json-scan.ts',
+    'src/tape',
     'src/escape.ts',
     'src/redact.ts',
     'src/redact-json.ts',
@@ -111,6 +118,29 @@ test('only the list names the sources', () => {
 
 test('the sandbox imports nothing of the sources: a shared codec would hide a shared mistake', () => {
   expect(strays('src/sandbox', ['src/sandbox', 'src/clock.ts', 'src/model.ts'])).toEqual([]);
+});
+
+test('only the scheduler imports jobs, and a job calls src alone', () => {
+  const users = FILES.filter(({ files }) => files.some((file) => within(file, 'jobs'))).map(
+    ({ path }) => path,
+  );
+  expect(users.filter((path) => !within(path, 'src/serve')).sort()).toEqual([
+    'src/cli/run.ts',
+    'src/cli/serve.ts',
+  ]);
+  const jobs = folders('jobs');
+  expect(jobs.length).toBeGreaterThan(3);
+  for (const { path, files, packages } of jobs) {
+    expect({
+      path,
+      packages,
+      stray: files.filter((file) => !within(file, 'src') && !within(file, 'jobs')),
+    }).toEqual({
+      path,
+      packages: [],
+      stray: [],
+    });
+  }
 });
 
 test('migrations import kysely alone', () => {

@@ -28,6 +28,8 @@ export interface CliContext {
   /** Whether stderr, where progress is drawn, is a terminal. */
   readonly isTty: boolean;
   readonly clock: Clock;
+  /** Calls back for each SIGHUP from now on; where it is absent there are none. */
+  readonly onHangup?: (listener: () => void) => void;
 }
 
 /** Options before or after any command: for `loadConfig`. */
@@ -51,8 +53,36 @@ export interface CommandOptions {
     readonly maxRequests: number | null;
     readonly json: boolean;
   };
+  serve: { readonly port: number | null };
+  run: {
+    readonly job: string;
+    /** Only these streams; `[]`: all. */
+    readonly stream: readonly string[];
+    readonly json: boolean;
+  };
+  backfill: {
+    /** Null: go on with what is open. */
+    readonly from: Moment | null;
+    /** Null: up to now. */
+    readonly to: Ms | null;
+    readonly stream: readonly string[];
+    readonly dryRun: boolean;
+    /** Give up what is open. */
+    readonly cancel: boolean;
+    readonly json: boolean;
+  };
   status: { readonly stream: readonly string[]; readonly json: boolean };
+  why: { readonly stream: readonly string[]; readonly json: boolean };
   gaps: { readonly stream: readonly string[]; readonly since: Moment | null; readonly json: boolean };
+  audit: {
+    readonly stream: readonly string[];
+    readonly from: Moment | null;
+    readonly to: Ms | null;
+    /** Another word for `from`. */
+    readonly since: Moment | null;
+    readonly by: 'keys' | 'count';
+    readonly json: boolean;
+  };
   check: { readonly stream: readonly string[]; readonly json: boolean };
   migrate: { readonly json: boolean };
   'quarantine list': {

@@ -1,50 +1,16 @@
 import { LOG_LEVELS } from '../config/log-level.ts';
-import {
-  DURATION_EXPECTED,
-  MOMENT_EXPECTED,
-  parseDuration,
-  parseMoment,
-  parseSpan,
-  parseTime,
-  resolveMoment,
-  SPAN_EXPECTED,
-} from '../durations.ts';
-import { LogkeepError } from '../errors.ts';
-import type { Ms } from '../model.ts';
+import { DURATION_EXPECTED, parseDuration } from '../durations.ts';
 import type { CommandName, CommandOptions, GlobalOptions } from './command.ts';
-
-/** One option or argument: `parse` gets the text and now, and throws LogkeepError `config` with the place `at`. */
-export interface OptionDeclaration<Value> {
-  /** As commander writes it: `--since <span>`, or `<id>` and `[ids...]` for an argument. */
-  readonly flags: string;
-  readonly help: string;
-  /** Value when it is not said. */
-  readonly initial: Value;
-  /** Absent for a switch. A `many` option gives each text to it and gathers the values. */
-  readonly parse?: (text: string, at: string, nowMs: Ms) => unknown;
-  readonly many?: boolean;
-}
-
-/** A command as `--help` shows it; its work is in a module of its own, loaded when it runs. */
-export interface CommandDeclaration<Options> {
-  readonly summary: string;
-  readonly options: { readonly [Key in keyof Options]: OptionDeclaration<Options[Key]> };
-  readonly examples: readonly string[];
-  /** What the options must be to each other; throws LogkeepError `config`. */
-  readonly check?: (options: Options, nowMs: Ms) => void;
-}
-
-const json: OptionDeclaration<boolean> = { flags: '--json', help: 'print JSON for machines', initial: false };
-
-const stream: OptionDeclaration<readonly string[]> = {
-  flags: '--stream <name>',
-  help: 'only this stream (again for more)',
-  initial: [],
-  many: true,
-  parse: (text, at) =>
-    text.trim() ||
-    fail(at, text, 'expected the name of a stream such as qstash.main; `logkeep config` lists them'),
-};
+import {
+  type CommandDeclaration,
+  fail,
+  json,
+  moment,
+  type OptionDeclaration,
+  stream,
+  whole,
+} from './options.ts';
+import { READING_COMMANDS } from './reading-commands.ts';
 
 const seed: OptionDeclaration<number> = {
   flags: '--seed <n>',
@@ -73,63 +39,43 @@ export const GLOBAL_OPTIONS: CommandDeclaration<GlobalOptions>['options'] = {
 
 /** Every command, in the order of `--help`. */
 export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<CommandOptions[Name]> } = {
-  sync: {
-    summary: 'copy every entry that is not copied yet into Postgres',
+  sync: READING_COMMANDS.sync,
+  serve: {
+    summary: 'keep every stream complete until stopped: on one machine, or on many that share a Postgres',
     options: {
+      port: {
+        flags: '--port <n>',
+        help: 'port for health and metrics; 0: any free one (default: LOGKEEP_PORT, else 9464)',
+        initial: null,
+        parse: whole(0, 65_535),
+      },
+    },
+    examples: ['logkeep serve', 'logkeep serve --port 8080 --log-level debug'],
+  },
+  run: {
+    summary: 'do a job of the timetable once, now, by way of the queue that `serve` works on',
+    options: {
+      job: {
+        flags: '<job>',
+        help: 'its name, such as sync or trim',
+        initial: '',
+        parse: (text) => text,
+      },
       stream,
-      since: {
-        flags: '--since <time>',
-        help: 'begin here instead of where the settings say: 3d, or a time with its zone',
-        initial: null,
-        parse: (text, at) => parseMoment(text) ?? fail(at, text, MOMENT_EXPECTED),
-      },
-      until: {
-        flags: '--until <time>',
-        help: 'end here instead of at now: 1h (ago), or a time with its zone',
-        initial: null,
-        parse: momentMs,
-      },
-      again: {
-        flags: '--again <span>',
-        help: 'read a span once more, also where it was read: 6h (up to now), or FROM/TO',
-        initial: null,
-        parse: (text, at, nowMs) => parseSpan(text, nowMs) ?? fail(at, text, SPAN_EXPECTED),
-      },
-      forMs: {
-        flags: '--for <duration>',
-        help: 'stop cleanly after this long',
-        initial: null,
-        parse: (text, at) => parseDuration(text) || fail(at, text, `${DURATION_EXPECTED}, more than 0`),
-      },
-      maxRequests: {
-        flags: '--max-requests <n>',
-        help: 'stop cleanly after so many requests',
-        initial: null,
-        parse: whole(1, 1_000_000_000),
-      },
       json,
     },
-    examples: [
-      'logkeep sync',
-      'logkeep sync --stream datadog.web --since 3d',
-      'logkeep sync --again 6h --for 5m',
-    ],
-    check: ({ since, until, again }, nowMs) => {
-      const from = since === null ? null : resolveMoment(since, nowMs);
-      if (from !== null && from >= (until ?? nowMs)) {
-        throw misuse(
-          `--since: ${new Date(from).toISOString()}: expected a time before ${until === null ? 'now' : '--until'}`,
-        );
-      }
-      if (again !== null && (since !== null || until !== null)) {
-        throw misuse('--again: expected without --since and --until; write both ends as FROM/TO');
-      }
-    },
+    examples: ['logkeep run sync', 'logkeep run sync --stream qstash.main', 'logkeep run trim'],
   },
+  backfill: READING_COMMANDS.backfill,
   status: {
     summary: 'how far each stream is, and how its last run went',
     options: { stream, json },
     examples: ['logkeep status', 'logkeep status --json'],
+  },
+  why: {
+    summary: 'why a stream is behind, in one sentence; times are UTC',
+    options: { stream, json },
+    examples: ['logkeep why', 'logkeep why --stream datadog.web --json'],
   },
   gaps: {
     summary: 'time that is not copied, or lost because it expired; exit 1 if there is any',
@@ -139,12 +85,13 @@ export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<Comm
         flags: '--since <time>',
         help: 'only gaps after this: 3d, or a time with its zone',
         initial: null,
-        parse: (text, at) => parseMoment(text) ?? fail(at, text, MOMENT_EXPECTED),
+        parse: moment,
       },
       json,
     },
     examples: ['logkeep gaps', 'logkeep gaps --since 7d'],
   },
+  audit: READING_COMMANDS.audit,
   check: {
     summary:
       'test database, keys, clock and settings, with a remedy for each trouble; exit 1 if there is any',
@@ -251,29 +198,6 @@ export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<Comm
     examples: ['logkeep schema > logkeep.schema.json'],
   },
 };
-
-/** What stands before `expected` in every complaint about an option. */
-function fail(at: string, text: string, expected: string): never {
-  throw misuse(`${at}: ${JSON.stringify(text.slice(0, 100))}: ${expected}`);
-}
-
-function misuse(message: string): LogkeepError {
-  return new LogkeepError('config', message);
-}
-
-function whole(min: number, max: number) {
-  return (text: string, at: string): number => {
-    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-    return value >= min && value <= max
-      ? value
-      : fail(at, text, `expected a whole number from ${min} to ${max}`);
-  };
-}
-
-function momentMs(text: string, at: string, nowMs: Ms): Ms {
-  const ms = parseDuration(text) === null ? parseTime(text) : nowMs - (parseDuration(text) ?? 0);
-  return ms ?? fail(at, text, MOMENT_EXPECTED);
-}
 
 function quarantineId(text: string, at: string): string {
   return /^\d{1,19}$/.test(text) ? text : fail(at, text, 'expected a number from `logkeep quarantine list`');

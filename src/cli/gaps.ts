@@ -10,7 +10,8 @@ import { tableText } from './table.ts';
 const MEANING: Readonly<Record<Gap['kind'], { readonly means: string; readonly remedy: string }>> = {
   hole: {
     means: 'not read yet, with later time already read',
-    remedy: 'run `logkeep sync`: it reads holes too, as long as the API still shows them',
+    remedy:
+      'run `logkeep sync`, or `logkeep backfill` for what a backfill was asked for: they read holes too, as long as the API still shows them',
   },
   expired: {
     means:

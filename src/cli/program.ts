@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { CONSEQUENCE, isFailure } from '../errors.ts';
+import { readVersion } from '../version.ts';
 import type { CliContext, CommandName, ExitCode } from './command.ts';
-import { COMMANDS, type CommandDeclaration, GLOBAL_OPTIONS, type OptionDeclaration } from './commands.ts';
+import { COMMANDS, GLOBAL_OPTIONS } from './commands.ts';
+import type { CommandDeclaration, OptionDeclaration } from './options.ts';
 
 type AnyDeclaration = CommandDeclaration<Readonly<Record<string, unknown>>>;
 type AnyOptions = Readonly<Record<string, OptionDeclaration<unknown>>>;
@@ -88,6 +88,7 @@ Settings come from the environment alone, or from logkeep.yaml (its streams then
   DD_LOGS_QUERY, DD_LOGS_INDEX)                        makes the stream datadog.main
   DATABASE_URL (DATABASE_URL_DIRECT)                   Postgres; unset: an embedded one in ./.logkeep
   LOGKEEP_DIR, LOGKEEP_LOG_LEVEL                       its folder; how much to log
+  LOGKEEP_PORT                                         port of \`logkeep serve\`
 
 Examples:
   $ logkeep demo                                       see it work, without any key
@@ -169,17 +170,4 @@ function report(error: unknown, context: CliContext): ExitCode {
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   context.stderr.write(`logkeep: this is a bug in logkeep; please report it with these lines\n${stack}\n`);
   return 1;
-}
-
-/** Version of the package around this file, which lies in `src/cli` or in `dist/src/cli`. */
-function readVersion(): string {
-  for (const up of ['../..', '../../..']) {
-    try {
-      const found: unknown = JSON.parse(readFileSync(join(import.meta.dirname, up, 'package.json'), 'utf8'));
-      if (typeof found === 'object' && found !== null && 'version' in found) return String(found.version);
-    } catch {
-      // Not in this folder: the next one up has it.
-    }
-  }
-  return 'unknown';
 }

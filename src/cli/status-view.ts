@@ -1,6 +1,7 @@
 import type { Ms } from '../model.ts';
 import type { RunStatus, StreamStatus } from '../store/status.ts';
-import { amountText, lengthText, timeText } from './amounts.ts';
+import { quantile, total } from '../sync/overlap.ts';
+import { amountText, countText, lengthText, timeText } from './amounts.ts';
 import { printable, tableText } from './table.ts';
 
 /** A stream to show. `changed`: its settings ask for other entries than those that its progress is about. */
@@ -14,6 +15,8 @@ export interface Listed {
 /** What is not read with so little of the retention left is in danger. */
 const NEAR_SHARE = 0.2;
 const MOST_UNKNOWN = 10;
+/** Of fewer entries how late they came says little. */
+const ENOUGH_TO_TELL = 1_000;
 
 /** Whether something asked for expires soon, or has begun to, unless it is read. */
 export function nearExpiry(status: StreamStatus): boolean {
@@ -69,7 +72,7 @@ function notesOf({ status, setting }: Listed, nowMs: Ms): readonly string[] {
       'its settings ask for other entries since the last run: the next sync reads them from the start',
     );
   if (status === null) return [...notes, 'not read yet: run `logkeep sync`'];
-  const { lastRun, windows, gaps, quarantined, unknown } = status;
+  const { lastRun, windows, gaps, lateness, quarantined, unknown } = status;
   if (lastRun?.outcome === 'running') notes.push(`${printable(lastRun.holder)} reads it now`);
   if (lastRun?.outcome === 'crashed')
     notes.push('the last run ended without a word; the next sync goes on from its last batch');
@@ -87,6 +90,12 @@ function notesOf({ status, setting }: Listed, nowMs: Ms): readonly string[] {
       status.expiresInMs <= 0
         ? `entries from ${timeText(status.missingFromMs)} on expire unread: run \`logkeep sync\` now`
         : `entries from ${timeText(status.missingFromMs)} on expire in ${lengthText(status.expiresInMs)}: run \`logkeep sync\` before`,
+    );
+  }
+  if (total(lateness) >= ENOUGH_TO_TELL) {
+    const [half, most] = [0.5, 0.999].map((share) => lengthText(quantile(lateness, share) ?? 0));
+    notes.push(
+      `of ${countText(total(lateness))} entries half came within ${half}, all but one in a thousand within ${most}`,
     );
   }
   if (quarantined > 0)
@@ -119,6 +128,7 @@ function progressJson(status: StreamStatus): Readonly<Record<string, unknown>> {
   return {
     asked_from: iso(status.askedFromMs),
     covered_to: iso(status.coveredToMs),
+    settled_to: iso(status.settledToMs),
     lag_ms: status.lagMs,
     gaps: status.gaps.map(({ kind, count, lengthMs }) => ({ kind, count, length_ms: lengthMs })),
     rows: status.rows,
@@ -144,6 +154,13 @@ function progressJson(status: StreamStatus): Readonly<Record<string, unknown>> {
     missing_from: iso(status.missingFromMs),
     expires_in_ms: status.expiresInMs,
     retention_ms: status.retentionMs,
+    lateness: {
+      counted: total(status.lateness),
+      half_within_ms: quantile(status.lateness, 0.5),
+      p99_within_ms: quantile(status.lateness, 0.99),
+      p999_within_ms: quantile(status.lateness, 0.999),
+      histogram: status.lateness.map(({ upToMs, count }) => ({ up_to_ms: upToMs, count })),
+    },
     api_skew_ms: status.skewMs,
     unknown: status.unknown.map(({ name, firstSeenMs }) => ({ name, first_seen_at: iso(firstSeenMs) })),
   };

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Source, StreamSettings } from '../sources/source.ts';
 import {
   duration,
+  durationOrAuto,
   listed,
   moment,
   oneOf,
@@ -13,6 +14,7 @@ import {
   wholeNumber,
 } from '../sources/values.ts';
 import { LOG_LEVELS } from './log-level.ts';
+import { schedule } from './schedule.ts';
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -30,9 +32,24 @@ export const shared = z.strictObject({
   settle: duration(0, DAY)
     .prefault('30s')
     .describe('How close to now a read may end, since entries show up late.'),
-  overlap: duration(0, 7 * DAY)
+  overlap: durationOrAuto(0, 7 * DAY)
     .prefault('15m')
-    .describe('How much of the newest part that was read is read again, for late entries.'),
+    .describe(
+      'How much of the newest part that was read is read again, for late entries. auto: as much as brings all but one in a thousand, by how late entries came till now; the default where too little is known.',
+    ),
+  sweep_after: duration(MINUTE, 3660 * DAY)
+    .prefault('20h')
+    .describe(
+      'The lateness horizon: what is older is read once more by a sweep, and is settled if nothing new is found.',
+    ),
+  sweep_schedule: schedule()
+    .prefault('17 */6 * * *')
+    .describe('When `logkeep serve` sweeps: a cron expression in UTC.'),
+  schedule: schedule()
+    .prefault('* * * * *')
+    .describe(
+      'When `logkeep serve` catches up: a cron expression in UTC, with seconds first if there are six fields.',
+    ),
   page_size: wholeNumber(1, 10_000)
     .prefault(100)
     .describe('Entries asked for per request; by default the most that the API gives, which is the limit.'),
@@ -68,6 +85,9 @@ export const SHARED_FIELDS = {
   retention: 'retentionMs',
   settle: 'settleMs',
   overlap: 'overlapMs',
+  sweep_after: 'sweepAfterMs',
+  sweep_schedule: 'sweepSchedule',
+  schedule: 'schedule',
   page_size: 'pageSize',
   concurrency: 'concurrency',
   spacing: 'spacingMs',
@@ -95,6 +115,19 @@ export const general = z.strictObject({
     .describe(
       `How much is logged to stderr: ${listed(LOG_LEVELS)}. LOGKEEP_LOG_LEVEL and --log-level go before it.`,
     ),
+  host: text('an address of this machine such as 127.0.0.1 or 0.0.0.0')
+    .prefault('127.0.0.1')
+    .describe(
+      'Address that `logkeep serve` tells its health and metrics on: 0.0.0.0 (or ::) where others must reach it, as in a container. LOGKEEP_HOST goes before it.',
+    ),
+  port: wholeNumber(0, 65_535)
+    .prefault(9464)
+    .describe(
+      'Port of `logkeep serve` for health and metrics; 0: any free one. LOGKEEP_PORT and --port go before it.',
+    ),
+  run_history: duration(MINUTE, 3660 * DAY)
+    .prefault('14d')
+    .describe('How long finished runs stay in logkeep.run; the totals they counted stay for ever.'),
   redact: optional(headerNames()).describe(
     'Headers whose values are hidden before they are stored, in addition to the built-in list (authorization, cookie, ...).',
   ),
@@ -109,6 +142,8 @@ export const GENERAL_VARIABLES: Readonly<Partial<Record<keyof typeof general.sha
   database_url_direct: 'DATABASE_URL_DIRECT',
   data_dir: 'LOGKEEP_DIR',
   log_level: 'LOGKEEP_LOG_LEVEL',
+  host: 'LOGKEEP_HOST',
+  port: 'LOGKEEP_PORT',
 };
 
 /** What a stream may be called. */

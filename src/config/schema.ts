@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Source } from '../sources/source.ts';
+import { alerts } from './alerts.ts';
 import { general, STREAM_NAME, STREAM_NAME_LIMIT, shared, sharedFor } from './declaration.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
@@ -13,6 +14,12 @@ export function settingsSchema(sources: readonly Pick<Source, 'name' | 'settings
     type: 'object',
     properties: {
       ...propertiesOf(general),
+      alerts: {
+        description: 'Who is told of trouble, and what trouble is.',
+        type: 'object',
+        properties: propertiesOf(alerts),
+        additionalProperties: false,
+      },
       defaults: {
         description: 'Settings of all streams, where a stream does not say otherwise.',
         type: 'object',

@@ -158,11 +158,14 @@ function resolveStream(
   const since = general.since ?? { agoMs: general.retention };
   const renamed = Object.fromEntries(
     Object.entries(SHARED_FIELDS).map(([key, field]) => [field, general[key as keyof typeof general]]),
-  ) as Omit<StreamSettings, 'id' | 'source' | 'own' | 'since'>;
+  ) as Omit<StreamSettings, 'id' | 'source' | 'own' | 'since' | 'overlapAuto'>;
+  const overlapAuto = general.overlap === 'auto';
   const reach = general.since === null && source.reachMs !== undefined ? { reachMs: source.reachMs } : {};
   const stream: StreamSettings = {
     ...renamed,
     ...reach,
+    ...(overlapAuto ? { overlapMs: defaultOverlapMs(source) } : {}),
+    overlapAuto,
     since,
     id: id as StreamId,
     source: source.name,
@@ -200,6 +203,11 @@ function sourceDefaults(source: Source): Map<string, Given> {
   );
 }
 
+function defaultOverlapMs(source: Source): number {
+  const { overlap } = sharedFor(source.defaults).parse(source.defaults);
+  return typeof overlap === 'number' ? overlap : 0;
+}
+
 /** What the shared settings must be to each other. */
 function checkTogether(
   general: z.output<typeof shared>,
@@ -207,7 +215,7 @@ function checkTogether(
   id: string,
   problems: Problems,
 ): void {
-  const { retention, settle, overlap } = general;
+  const { retention, settle, overlap, sweep_after } = general;
   const refuse = (key: string, expected: string) => {
     const given = all.get(key);
     problems.add(
@@ -216,5 +224,10 @@ function checkTogether(
     );
   };
   if (settle >= retention) refuse('settle', `less than the retention of ${formatDuration(retention)}`);
-  if (overlap > retention) refuse('overlap', `at most the retention of ${formatDuration(retention)}`);
+  if (overlap !== 'auto' && overlap > retention)
+    refuse('overlap', `at most the retention of ${formatDuration(retention)}`);
+  // A horizon that nobody chose means only that nothing is swept of a log as short-lived as that.
+  const chosen = all.get('sweep_after')?.from.startsWith('default') === false;
+  if (chosen && sweep_after >= retention)
+    refuse('sweep_after', `less than the retention of ${formatDuration(retention)}`);
 }

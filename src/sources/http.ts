@@ -3,8 +3,9 @@ import { Pool } from 'undici';
 import type { Clock } from '../clock.ts';
 import { isFailure, LogkeepError } from '../errors.ts';
 import { type Api, exchange, type HttpAnswer, type HttpRequest, named } from './exchange.ts';
-import { createGate, type QuotaGate } from './quota.ts';
+import { createGate, type GateOptions, type QuotaGate } from './quota.ts';
 import type { GateSettings } from './ration.ts';
+import { traceRequest } from './trace.ts';
 
 /** The connections and credentials of one process. */
 export interface Http {
@@ -24,7 +25,7 @@ export interface Http {
 const PROTOCOL_TRIES = 3;
 
 /** Opens no connection before the first request; `random` (0 to 1) spreads the waits of many processes. */
-export function createHttp(options: { readonly clock: Clock; readonly random?: () => number }): Http {
+export function createHttp(options: GateOptions): Http {
   const { clock } = options;
   const pools = new Map<string, Pool>();
   const gates = new Map<string, QuotaGate>();
@@ -66,7 +67,9 @@ export function createHttp(options: { readonly clock: Clock; readonly random?: (
         r.meter.requests += 1;
         if (tries > 0) r.meter.retries += 1;
         tries += 1;
-        const answer = await exchange(poolOf(api.credential, r.url), clock, api, asked, answered);
+        const answer = await traceRequest(api, asked, tries - 1, () =>
+          exchange(poolOf(api.credential, r.url), clock, api, asked, answered),
+        );
         r.meter.bytes += answer.bytes;
         return read(api, answer, accept);
       });
@@ -109,8 +112,10 @@ export function createHttp(options: { readonly clock: Clock; readonly random?: (
     },
     async close() {
       closing.abort();
-      for (const gate of gates.values()) gate.close();
-      await Promise.all([...pools.values()].map((pool) => pool.destroy()));
+      await Promise.all([
+        ...[...gates.values()].map((gate) => gate.close()),
+        ...[...pools.values()].map((pool) => pool.destroy()),
+      ]);
     },
   };
 }

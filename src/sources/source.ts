@@ -5,21 +5,28 @@ import type { Cursor, Ms, Span, StreamId } from '../model.ts';
 import type { Redactor } from '../redact.ts';
 import type { Http } from './http.ts';
 
+/** UTF-8 that lies in the answer it came with; to be written before that is let go. */
+export interface Utf8 {
+  readonly bytes: Buffer;
+  readonly from: number;
+  readonly to: number;
+}
+
 /** Postgres types that a stage may use, and the JavaScript form of a value of each. */
 export interface ColumnForms {
-  text: string;
+  text: string | Utf8;
   'text[]': readonly string[];
   /** ms since the epoch */
   timestamptz: Ms;
-  /** 16 bytes */
-  uuid: Uint8Array;
+  /** 32 hex digits, lower case */
+  uuid: string;
   bytea: Uint8Array;
   int4: number;
   /** a safe integer or a bigint */
   int8: number | bigint;
   bool: boolean;
   /** JSON text, escaped for Postgres; sent as it is */
-  jsonb: string;
+  jsonb: string | Utf8;
 }
 /** Name of a Postgres type that a stage may use. */
 export type ColumnType = keyof ColumnForms;
@@ -61,8 +68,21 @@ export interface SourceTables {
   /** Tables of schema `logkeep` partitioned by UTC day of the entry's time. */
   readonly partitioned: readonly string[];
   readonly merges: readonly { readonly name: string; readonly sql: string }[];
-  /** The table and time column to count a span's entries in (always with its column `stream`). */
-  readonly entries: { readonly table: string; readonly time: string };
+  /**
+   * The table and time column to count a span's entries in (always with its columns `stream` and `ingested_at`), and
+   * SQL that makes of a row the key that the first part of a `Row` has.
+   */
+  readonly entries: { readonly table: string; readonly time: string; readonly key: string };
+  /**
+   * SQL of a query that gives a row where the entry of `key` (its `stream`, its `id` as text and its `time`, which
+   * the first part's key in a batch spells `id:ms`) is stored and no merge would change anything about it.
+   */
+  readonly known: string;
+  /**
+   * How late an entry came: columns that `new_row` returns, of its event time and of when the API took it in. Without
+   * `intake` only what a re-read brings in counts, by its age. Absent: nothing is kept.
+   */
+  readonly lateness?: { readonly event: string; readonly intake?: string };
 }
 
 /** One row of one stage. Of several parts with one key in a batch one row is made. */
@@ -134,6 +154,17 @@ export interface ReadOptions {
   readonly meter: Meter;
   /** Called before a wait for quota of about `waitMs`, so that what is in hand can be committed. */
   readonly onWait?: (waitMs: number) => void;
+  /** 0 (first) to 9, as `Turn.priority` of the gate; absent: as the live log. */
+  readonly priority?: number;
+}
+
+/** What counting one window needs, which is of whole hours and a day at most. */
+export type CountOptions = Omit<ReadOptions, 'cursor'>;
+
+/** How many entries the API counts in the hour that begins at `fromMs`. */
+export interface HourCount {
+  readonly fromMs: Ms;
+  readonly count: number;
 }
 
 /** What the API last said about its rations. */
@@ -182,6 +213,11 @@ export interface Stream {
   read(options: ReadOptions): AsyncIterable<Page>;
   /** What a page makes of one entry, from its JSON text: for entries that waited in quarantine. */
   normalise(text: string): Row | Reject;
+  /**
+   * How many entries a window has by the API's own counting, by hour, in one request; hours without any are left
+   * out. Absent where the API does not count. Throws as `read` does.
+   */
+  readonly count?: (options: CountOptions) => Promise<readonly HourCount[]>;
   probe(signal: AbortSignal): Promise<Probe>;
   quota(): Quota;
 }
@@ -196,7 +232,16 @@ export interface StreamSettings {
   /** Where `since` was not said: how far back a first read looks, for what the API may hold beyond the retention. */
   readonly reachMs?: number;
   readonly settleMs: number;
+  /** In force where `overlapAuto` says nothing else. */
   readonly overlapMs: number;
+  /** True: the overlap follows from how late entries come, as far as that is known. */
+  readonly overlapAuto: boolean;
+  /** The age from which on a sweep reads once more; what it finds unchanged is settled. */
+  readonly sweepAfterMs: number;
+  /** When the scheduler sweeps: a cron expression in UTC. */
+  readonly sweepSchedule: string;
+  /** When the scheduler catches up: a cron expression in UTC, with optional seconds. */
+  readonly schedule: string;
   /** Entries asked for per request. */
   readonly pageSize: number;
   /** Requests in flight per credential. */

@@ -28,6 +28,21 @@ export function duration(minMs: number, maxMs: number) {
     });
 }
 
+/** `auto`, or a duration of `minMs` to `maxMs` read into ms. */
+export function durationOrAuto(minMs: number, maxMs: number) {
+  const expected = `${DURATION_EXPECTED}, or auto`;
+  const bounds = `, from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`;
+  return z
+    .string({ error: expected })
+    .meta({ pattern: `^auto$|${DURATION_PATTERN}` })
+    .transform((text, context): number | 'auto' => {
+      if (text.trim() === 'auto') return 'auto';
+      const ms = parseDuration(text.trim());
+      if (ms !== null && ms >= minMs && ms <= maxMs) return ms;
+      return refuse(context, ms === null ? expected : expected + bounds);
+    });
+}
+
 /** A duration back from now or a time with its zone, read into a `Moment`. */
 export function moment() {
   return z

@@ -53,6 +53,10 @@ streams:
       retentionMs: 14 * DAY,
       settleMs: 250,
       overlapMs: 60 * MINUTE,
+      overlapAuto: false,
+      sweepAfterMs: 20 * 60 * MINUTE,
+      sweepSchedule: '17 */6 * * *',
+      schedule: '* * * * *',
       pageSize: 10,
       concurrency: 3,
       spacingMs: 1000,
@@ -62,6 +66,24 @@ streams:
       maxBodyBytes: 1.5 * 2 ** 20,
       own: { colour: 'red', size: 4, key: 'k' },
     });
+  });
+
+  it('takes auto for an overlap that follows from how late entries come, with the default until that is known', () => {
+    const [stream] = load('streams: { t: { source: toy, key: k, overlap: auto } }').streams;
+    expect(stream).toMatchObject({ overlapAuto: true, overlapMs: 15 * MINUTE });
+    expect(complaint('streams: { t: { source: toy, key: k, overlap: often } }')).toContain(
+      'logkeep.yaml: streams.t.overlap: "often": expected a duration such as 90s, 15m, 12h, 3d or PT15M, or auto',
+    );
+  });
+
+  it('refuses a lateness horizon that was chosen beyond the retention, and a schedule that is none', () => {
+    const yaml =
+      'streams: { t: { source: toy, key: k, retention: 3d, sweep_after: 4d, sweep_schedule: now } }';
+    expect(complaint(yaml)).toContain('streams.t.sweep_schedule: "now": expected a cron expression');
+    expect(complaint(yaml.replace('now', '"5 4 * * *"'))).toContain(
+      'streams.t.sweep_after: "4d": expected less than the retention of 3d of t',
+    );
+    expect(load('streams: { t: { source: toy, key: k, retention: 1h } }').streams).toHaveLength(1);
   });
 
   it('goes from stream to defaults of the file to the source to the declaration', () => {

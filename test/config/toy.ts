@@ -20,7 +20,13 @@ export const toy: Source = {
     ],
   },
   secrets: ['key'],
-  tables: { stages: [], partitioned: [], merges: [], entries: { table: 'toy_log', time: 'time' } },
+  tables: {
+    stages: [],
+    partitioned: [],
+    merges: [],
+    entries: { table: 'toy_log', time: 'time', key: 'id' },
+    known: '',
+  },
   open() {
     throw new Error('a toy does not open');
   },

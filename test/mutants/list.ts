@@ -76,6 +76,21 @@ export const MUTANTS: readonly Mutant[] = [
     what: 'a window is claimed with its first batch',
     tests: ['test/sync/claim.test.ts'],
   },
+  {
+    name: 'settled-though-new',
+    what: 'a window settles although a sweep found something new in it',
+    tests: [I('i8-settled'), 'test/sync/sweep.pg.test.ts'],
+  },
+  {
+    name: 'settled-before-horizon',
+    what: 'what was read before the horizon by the clock of the API settles',
+    tests: [I('i8-settled')],
+  },
+  {
+    name: 'audit-trusts-quarantine',
+    what: 'an audit does not look for what cannot become a row',
+    tests: ['test/sync/audit.pg.test.ts'],
+  },
   { name: 'twins-dropped', what: 'twins go away instead of to quarantine', tests: [I('i5-counts')] },
   {
     name: 'identity-by-raw-id',
@@ -91,5 +106,20 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'numbers-through-double',
     what: 'numbers go through a double',
     tests: ['test/json.test.ts', 'test/sources/datadog/normalise.test.ts'],
+  },
+  {
+    name: 'quick-keys-twice',
+    what: 'a key that repeats is not noticed by the quick reader',
+    tests: ['test/tape.test.ts', 'test/sources/quick.test.ts'],
+  },
+  {
+    name: 'quick-shows-hidden',
+    what: 'the quick reader redacts no header',
+    tests: ['test/sources/quick.test.ts', I('i11-secrets')],
+  },
+  {
+    name: 'quick-request-of-another',
+    what: "what was sent is taken from a message's first entry, whatever the others say",
+    tests: ['test/sources/qstash/normalise.test.ts', 'test/sources/quick.test.ts'],
   },
 ];

@@ -7,6 +7,7 @@ import type { Row, Stream } from '../../src/sources/source.ts';
 import { openStore, type Store } from '../../src/store/database.ts';
 import { Partitions } from '../../src/store/partitions.ts';
 import { openLedger } from '../../src/store/progress.ts';
+import { planWindows } from '../../src/sync/plan.ts';
 import { runStream } from '../../src/sync/run.ts';
 import { createMigratedDatabase, type TestDatabase } from '../postgres.ts';
 import { openStream } from '../sources/opened.ts';
@@ -74,6 +75,8 @@ async function load(name: string, batches: readonly (readonly Entry[])[]): Promi
   const again = { from: askedFrom, to: clock.now() };
   const signal = new AbortController().signal;
   const result = await runStream({
+    job: 'sync',
+    plan: planWindows,
     ...{ stream, ledger, clock, again, signal, ...spans },
     ...{ log: silentLog, settleMs: 0, untilMs: null, leadMs: 0, mayRequest: () => true, watch: () => {} },
   });

@@ -22,7 +22,7 @@ export interface DatadogAccess {
 /** One request for up to `limit` logs of the window, ascending. */
 export function requestPage(
   access: DatadogAccess,
-  o: Pick<ReadOptions, 'signal' | 'meter' | 'onWait'>,
+  o: Pick<ReadOptions, 'signal' | 'meter' | 'onWait' | 'priority'>,
   window: Span,
   cursor: Cursor | null,
   limit: number,
@@ -43,9 +43,10 @@ export function requestPage(
       signal: o.signal,
       meter: o.meter,
       ...(o.onWait === undefined ? {} : { onWait: o.onWait }),
+      ...(o.priority === undefined ? {} : { priority: o.priority }),
     },
     (answer) => {
-      const { entries, next } = transport.read(answer.text);
+      const { entries, next } = transport.read(answer);
       return { entries, next: next as Cursor | null, dateMs: answer.dateMs, bytes: answer.bytes };
     },
   );

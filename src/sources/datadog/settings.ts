@@ -69,6 +69,7 @@ export const defaults: Source['defaults'] = {
   retention: '3d',
   settle: '120s',
   overlap: '15m',
+  sweep_after: '20h',
   page_size: 1000,
 };
 

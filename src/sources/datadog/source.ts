@@ -3,6 +3,7 @@ import type { OpenOptions, Page, ReadOptions, Scope, Source, Stream, StreamSetti
 import { createMeter, fingerprintOf, lazyPage, normaliseOne, skewOf } from '../stream.ts';
 import { datadogAllowance, datadogSense } from './api.ts';
 import { CURSOR_MAX_AGE_MS, readPages } from './client.ts';
+import { countHours } from './count.ts';
 import { createNormaliser } from './normalise.ts';
 import { type DatadogAccess, requestPage } from './request.ts';
 import { type DatadogSettings, defaults, environment, REACH_MS, secrets, settings } from './settings.ts';
@@ -24,6 +25,10 @@ export const datadog: Source = {
 function open(stream: StreamSettings, options: OpenOptions): Stream {
   const own = stream.own as DatadogSettings;
   const access = accessOf(stream, own, options);
+  const counting = {
+    ...access.api,
+    credential: options.http.gate(`${access.api.credential.key} aggregate`, stream),
+  };
   // A local clock that is behind must not make what is sound look absurd.
   let apiNow = 0;
   const normalise = createNormaliser({
@@ -55,6 +60,7 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
       }
     },
     normalise: (text) => normaliseOne(text, normalise),
+    count: (o) => countHours(access, counting, o),
     async probe(signal) {
       const now = options.clock.now();
       const window = { from: now - 60_000, to: now };

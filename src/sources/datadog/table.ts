@@ -23,7 +23,7 @@ const NEW_ROW = `
   insert into logkeep.datadog_log (${NAMES}, stream, ingested_at)
   select ${NAMES}, batch.stream, batch.ingested_at from stage_datadog_log, batch
   on conflict do nothing
-  returning timestamp`;
+  returning timestamp, intake_time`;
 
 /**
  * What v1 could not say, v2 adds; nothing is overwritten. The bounds are for the planner, which knows nothing of
@@ -40,11 +40,19 @@ const FILLED = `
 const base = {
   stages: [{ name: 'stage_datadog_log', columns: COLUMNS }],
   partitioned: ['datadog_log'],
-  entries: { table: 'datadog_log', time: 'timestamp' },
+  entries: {
+    table: 'datadog_log',
+    time: 'timestamp',
+    key: `event_id || ':' || (extract(epoch from timestamp) * 1000)::bigint`,
+  },
+  lateness: { event: 'timestamp', intake: 'intake_time' },
 };
 
+const KNOWN = `select from logkeep.datadog_log t
+    where t.stream = key.stream and t.timestamp = key.time and t.event_id = key.id`;
+
 /** Datadog's table as v1 fills it. */
-export const tables: SourceTables = { ...base, merges: [{ name: 'new_row', sql: NEW_ROW }] };
+export const tables: SourceTables = { ...base, merges: [{ name: 'new_row', sql: NEW_ROW }], known: KNOWN };
 
 /** Datadog's table as v2 fills it: with the severity of rows that v1 brought. */
 export const tablesV2: SourceTables = {
@@ -53,4 +61,5 @@ export const tablesV2: SourceTables = {
     { name: 'new_row', sql: NEW_ROW },
     { name: 'filled', sql: FILLED },
   ],
+  known: `${KNOWN} and t.status is not null`,
 };

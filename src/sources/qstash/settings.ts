@@ -61,6 +61,7 @@ export const defaults: Source['defaults'] = {
   retention: '3d',
   settle: '30s',
   overlap: '15m',
+  sweep_after: '6h',
   page_size: 100,
 };
 

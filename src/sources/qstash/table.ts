@@ -73,7 +73,7 @@ const NEW_ROW = `
   select ${LOG_TABLE}, batch.stream, batch.ingested_at from stage_qstash_log, batch
   order by time, entry_id
   on conflict do nothing
-  returning message_id, state, request_hash`;
+  returning time, message_id, state, request_hash`;
 
 const NEW_REQUEST = `
   insert into logkeep.qstash_request (${REQUEST_TABLE}, stream)
@@ -95,5 +95,12 @@ export const tables: SourceTables = {
     { name: 'new_request', sql: NEW_REQUEST },
     { name: 'message', sql: MESSAGE_MERGE },
   ],
-  entries: { table: 'qstash_log', time: 'time' },
+  entries: {
+    table: 'qstash_log',
+    time: 'time',
+    key: `replace(entry_id::text, '-', '') || ':' || (extract(epoch from time) * 1000)::bigint`,
+  },
+  known: `select from logkeep.qstash_log t
+    where t.stream = key.stream and t.time = key.time and t.entry_id = key.id::uuid`,
+  lateness: { event: 'time' },
 };

@@ -1,0 +1,15 @@
+import { backfillStream } from '../src/backfill.ts';
+import { readingReport } from '../src/serve/report.ts';
+import type { StreamJob } from './job.ts';
+
+/** Backfills that were asked for and are not read to their end. */
+export const backfill: StreamJob = {
+  name: 'backfill',
+  help: 'go on with the backfills that `logkeep backfill` asked for',
+  perStream: true,
+  schedule: () => '30 * * * * *',
+  timeoutMs: 6 * 3_600_000,
+  atOnce: 4,
+  run: async ({ app, signal, watch }, open) =>
+    readingReport(await backfillStream(app, open, { signal, mayRequest: () => true, watch })),
+};

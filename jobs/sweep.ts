@@ -1,0 +1,21 @@
+import { readingReport } from '../src/serve/report.ts';
+import { sweepStream } from '../src/sweep.ts';
+import type { StreamJob } from './job.ts';
+
+/** What is covered and old enough, read once more for entries that came very late. */
+export const sweep: StreamJob = {
+  name: 'sweep',
+  help: 'read once more what is older than sweep_after, and settle what brings nothing new',
+  perStream: true,
+  schedule: (settings) => settings.sweepSchedule,
+  timeoutMs: 6 * 3_600_000,
+  atOnce: 4,
+  run: async ({ app, signal, watch }, open) =>
+    readingReport(
+      await sweepStream(app, open, {
+        signal,
+        mayRequest: () => true,
+        watch: (event) => watch(open.stream, event),
+      }),
+    ),
+};

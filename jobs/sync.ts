@@ -1,0 +1,24 @@
+import { syncStream } from '../src/app.ts';
+import { readingReport } from '../src/serve/report.ts';
+import type { StreamJob } from './job.ts';
+
+/** Each stream from what is not covered yet up to now. */
+export const sync: StreamJob = {
+  name: 'sync',
+  help: 'read each stream from what is not covered yet up to now',
+  perStream: true,
+  schedule: (settings) => settings.schedule,
+  timeoutMs: 15 * 60_000,
+  atOnce: 32,
+  run: async ({ app, signal, watch }, open) =>
+    readingReport(
+      await syncStream(app, open, {
+        since: null,
+        untilMs: null,
+        again: null,
+        signal,
+        mayRequest: () => true,
+        watch,
+      }),
+    ),
+};

@@ -1,0 +1,16 @@
+import { trimHistory } from '../src/store/history.ts';
+import type { HouseJob } from './job.ts';
+
+/** What runs leave behind, but their totals. */
+export const trim: HouseJob = {
+  name: 'trim',
+  help: 'take away finished runs that are older than run_history; their totals stay',
+  perStream: false,
+  schedule: '17 */5 * * * *',
+  timeoutMs: 10 * 60_000,
+  atOnce: 1,
+  run: async ({ app, config, signal }) => {
+    const { runs, closed } = await trimHistory(app.store, config.runHistoryMs, signal);
+    return { outcome: 'done', error: null, counts: { runs, closed } };
+  },
+};

@@ -1,0 +1,148 @@
+import type { Job, JobReport } from '../../jobs/job.ts';
+import { JOBS } from '../../jobs/list.ts';
+import { type App, openApp } from '../app.ts';
+import { chooseStreams, loadConfig } from '../config.ts';
+import { CONSEQUENCE, LogkeepError } from '../errors.ts';
+import { openLog } from '../log.ts';
+import { nearest } from '../nearest.ts';
+import { openHouse } from '../serve/house.ts';
+import type { JobQueue } from '../serve/queue.ts';
+import { startWorker } from '../serve/worker.ts';
+import { SOURCES } from '../sources/list.ts';
+import type { CliContext, Run } from './command.ts';
+import { printable } from './table.ts';
+
+const LOOK_MS = 300;
+
+/** How one job that was asked for by hand ended. */
+interface Done {
+  readonly stream: string | null;
+  readonly outcome: string;
+  readonly error: string | null;
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+/** `logkeep run JOB`: asks for the job by way of the queue, and works on it unless another process is faster. */
+export const run: Run<'run'> = async (options, context) => {
+  const job = jobNamed(options.job);
+  if (!job.perStream && options.stream.length > 0) {
+    throw new LogkeepError(
+      'config',
+      `--stream: expected without it, as ${job.name} is not a job of one stream`,
+    );
+  }
+  const config = loadConfig({
+    env: context.env,
+    cwd: context.cwd,
+    file: options.config,
+    logLevel: options.logLevel,
+    sources: SOURCES,
+  });
+  const chosen = chooseStreams(config.streams, options.stream);
+  const log = openLog(config.logLevel);
+  const house = await openHouse({ config, jobs: JOBS, log });
+  try {
+    const app = await openApp(config, chosen, context.clock, log, { migrate: false });
+    const reports = new Map<string, JobReport>();
+    const worker = startWorker({
+      queue: house.queue,
+      jobs: [job],
+      log,
+      find: (_, { stream }) => {
+        const open = app.streams.find(({ stream: { id } }) => id === stream);
+        const begin = (signal: AbortSignal) => ({ app, config, signal, watch: () => {} });
+        if (!job.perStream) return (signal) => job.run(begin(signal));
+        return open === undefined ? null : (signal) => job.run(begin(signal), open);
+      },
+      onReport: ({ claim }, report) => reports.set(claim.id, report),
+    });
+    try {
+      const targets = job.perStream ? chosen.map(({ id }): string => id) : [null];
+      const all = await Promise.all(
+        targets.map(async (stream) => {
+          const done = await follow(job, stream, { house, worker, reports, app }, context);
+          tell(job, done, options.json, context);
+          return done;
+        }),
+      );
+      return all.every(({ outcome }) => outcome === 'done') ? 0 : 1;
+    } finally {
+      await worker.stop();
+      await app.close();
+    }
+  } finally {
+    await house.close();
+  }
+};
+
+interface Following {
+  readonly house: { readonly queue: JobQueue };
+  readonly worker: { wake(job: string): void };
+  readonly reports: ReadonlyMap<string, JobReport>;
+  readonly app: App;
+}
+
+/** Asks for a job and waits for its end, whoever works on it. */
+async function follow(
+  job: Job,
+  stream: string | null,
+  { house: { queue }, worker, reports }: Following,
+  { signal, clock, stderr }: CliContext,
+): Promise<Done> {
+  const name = stream === null ? job.name : `${stream}: ${job.name}`;
+  let id = await queue.send(job.name, stream, null);
+  if (id === null) {
+    id = await queue.current(job.name, stream);
+    if (id !== null) stderr.write(`${name}: waits or is worked on already: waiting for its end\n`);
+  }
+  worker.wake(job.name);
+  while (id !== null && !signal.aborted) {
+    const own = reports.get(id);
+    if (own !== undefined) {
+      return {
+        stream,
+        outcome: own.outcome,
+        error: own.error === null ? null : withRemedy(own.error),
+        counts: own.counts,
+      };
+    }
+    const state = await queue.look(job.name, id);
+    if (state.status === 'gone') break;
+    if (state.status === 'finished')
+      return { stream, ...(state.report as Omit<Done, 'stream'> | null) } as Done;
+    await clock.sleep(LOOK_MS, signal).catch(() => {});
+  }
+  if (signal.aborted) return { stream, outcome: 'stopped', error: null, counts: {} };
+  // It ended between asking and looking: then it was done a moment ago.
+  return { stream, outcome: 'done', error: null, counts: {} };
+}
+
+function withRemedy(error: LogkeepError): string {
+  return `${error.message} (${CONSEQUENCE[error.kind].remedy})`;
+}
+
+function tell(job: Job, done: Done, json: boolean, { stdout, stderr }: CliContext): void {
+  const { stream, outcome, error, counts } = done;
+  if (json) {
+    stdout.write(`${JSON.stringify({ job: job.name, ...done })}\n`);
+    return;
+  }
+  const name = stream === null ? job.name : `${stream}: ${job.name}`;
+  const deeds = Object.entries(counts ?? {})
+    .filter(([, count]) => count !== 0)
+    .map(([what, count]) => `${what.replaceAll('_', ' ')} ${count}`);
+  stdout.write(`${[`${name} ${outcome}`, ...deeds].join(', ')}\n`);
+  if (error !== null) stderr.write(`logkeep: ${printable(error)}\n`);
+}
+
+function jobNamed(name: string): Job {
+  const found = JOBS.find((job) => job.name === name);
+  if (found !== undefined) return found;
+  const names = JOBS.map((job) => job.name);
+  const meant = nearest(name, names);
+  const hint = meant === null ? '' : `; did you mean ${meant}?`;
+  throw new LogkeepError(
+    'config',
+    `run: ${JSON.stringify(name.slice(0, 100))}: expected one of ${names.join(', ')}${hint}`,
+  );
+}

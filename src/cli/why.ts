@@ -1,0 +1,54 @@
+import { readModel } from '../serve/read-model.ts';
+import { explain, type Why } from '../serve/why.ts';
+import type { Run } from './command.ts';
+import { refuseUnknownStreams, withReadyApp } from './open.ts';
+import { printable } from './table.ts';
+
+/** `logkeep why`: one sentence a stream. */
+export const run: Run<'why'> = (options, context) =>
+  withReadyApp(options, context, async ({ store, streams }) => {
+    const { streams: found, processes } = await readModel(store.db);
+    const configured = new Map(
+      streams.map(({ stream, settings }) => [stream.id as string, { stream, settings }]),
+    );
+    const known = new Map(found.map((status) => [status.stream, status]));
+    const names = [...new Set([...configured.keys(), ...known.keys()])];
+    refuseUnknownStreams(options.stream, names);
+    const told = names
+      .filter((name) => options.stream.length === 0 || options.stream.includes(name))
+      .map((name) => {
+        const own = configured.get(name);
+        const status = known.get(name) ?? null;
+        // Progress under other filters says nothing of what is asked for now.
+        const same = own === undefined || status?.fingerprint === own.stream.fingerprint;
+        return explain({
+          stream: name,
+          status: same ? status : null,
+          settleMs: own?.settings.settleMs ?? null,
+          processes: processes.length,
+          changed: !same && status !== null,
+        });
+      });
+    if (options.json) context.stdout.write(`${JSON.stringify({ streams: told.map(asJson) }, null, 2)}\n`);
+    else for (const { sentence } of told) context.stdout.write(`${printable(sentence)}\n`);
+    if (told.length === 0) {
+      context.stderr.write(
+        'no stream is set, and the database knows none: `logkeep --help` says which environment variables make one\n',
+      );
+    }
+    return 0;
+  });
+
+function asJson({ stream, cause, sentence, behindMs, next, lostMs, sinceMs, untilMs }: Why): unknown {
+  const iso = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
+  return {
+    stream,
+    cause,
+    sentence,
+    behind_ms: behindMs,
+    next_window: next && { from: iso(next.from), to: iso(next.to) },
+    lost_ms: lostMs,
+    since: iso(sinceMs),
+    until: iso(untilMs),
+  };
+}

@@ -1,0 +1,128 @@
+import { amountText, lengthText } from '../cli/amounts.ts';
+import type { AlertSettings } from '../config/alerts.ts';
+import type { StreamStatus } from '../store/status.ts';
+import type { ReadModel } from './read-model.ts';
+import { explain } from './why.ts';
+
+/** Kinds of trouble, how bad each is, and what to do about it. */
+export const TROUBLE = {
+  lag: { severity: 'warning', remedy: 'see `logkeep why`; nothing is lost as long as nothing expires' },
+  gap: { severity: 'critical', remedy: '`logkeep gaps` lists what is missing and says what to do' },
+  expiry: {
+    severity: 'critical',
+    remedy: 'see `logkeep why`; a shorter query, a larger quota or a longer retention upstream buys time',
+  },
+  auth: {
+    severity: 'critical',
+    remedy: 'correct the key or its permission, then send SIGHUP; `logkeep check` tests it',
+  },
+  quarantine: {
+    severity: 'warning',
+    remedy: '`logkeep quarantine list` says why; `logkeep quarantine retry` tries again after an upgrade',
+  },
+  silence: { severity: 'warning', remedy: 'look whether whatever writes these logs still runs' },
+} as const satisfies Readonly<
+  Record<string, { readonly severity: 'warning' | 'critical'; readonly remedy: string }>
+>;
+
+export type TroubleKind = keyof typeof TROUBLE;
+
+/** Something that is wrong with a stream now. */
+export interface Trouble {
+  readonly stream: string;
+  readonly kind: TroubleKind;
+  /** May quote an API's error. */
+  readonly sentence: string;
+  /** It is told only if it lasts this long: it may pass by itself. */
+  readonly holdMs: number;
+}
+
+/** A stream of this process's settings. */
+export interface Watched {
+  readonly stream: string;
+  readonly fingerprint: string;
+  readonly settleMs: number;
+}
+
+const HOUR = 3_600_000;
+/** `silence: auto` judges only by a history that says something. */
+const LEAST_HISTORY_MS = 24 * HOUR;
+const LEAST_ARRIVALS = 10;
+const AUTO_FACTOR = 3;
+
+/** All that is wrong with the `watched` streams. Pure. */
+export function findTrouble(
+  model: ReadModel,
+  watched: readonly Watched[],
+  settings: Omit<AlertSettings, 'webhook' | 'slack'>,
+): readonly Trouble[] {
+  return model.streams.flatMap((status) => {
+    const own = watched.find(
+      ({ stream, fingerprint }) => stream === status.stream && fingerprint === status.fingerprint,
+    );
+    if (own === undefined) return [];
+    const because = explain({ ...own, status, processes: model.processes.length }).sentence;
+    return [
+      lag(status, because, settings.lagMs),
+      gap(status, settings.lagMs),
+      expiry(status, because, settings.expiryMs),
+      auth(status, because),
+      quarantine(status),
+      silence(status, settings),
+    ].filter((trouble) => trouble !== null);
+  });
+}
+
+function lag(status: StreamStatus, because: string, lagMs: number): Trouble | null {
+  const { stream, nowMs, coveredToMs, askedFromMs } = status;
+  if (nowMs - (coveredToMs ?? askedFromMs) <= lagMs) return null;
+  // A first read begins with days to read: that is no trouble before it has had some time.
+  return { stream, kind: 'lag', sentence: because, holdMs: coveredToMs === null ? lagMs : 0 };
+}
+
+/** Entries that were lost lately, at once; holes, if they stay. What was lost long ago is told no more. */
+function gap({ stream, lostLatelyMs, gaps }: StreamStatus, lagMs: number): Trouble | null {
+  if (lostLatelyMs > 0) {
+    const sentence = `${stream} has lost ${lengthText(lostLatelyMs)} within about a day: expired before it was read, or larger than max_body`;
+    return { stream, kind: 'gap', sentence, holdMs: 0 };
+  }
+  const holes = gaps.find(({ kind }) => kind === 'hole');
+  if (holes === undefined) return null;
+  const sentence = `${stream} has ${amountText(holes.count, 'hole')} (${lengthText(holes.lengthMs)}) that stay unread`;
+  return { stream, kind: 'gap', sentence, holdMs: lagMs };
+}
+
+function expiry(status: StreamStatus, because: string, expiryMs: number): Trouble | null {
+  const { stream, expiresInMs, retentionMs } = status;
+  if (expiresInMs > Math.min(expiryMs, retentionMs / 2)) return null;
+  return { stream, kind: 'expiry', sentence: because, holdMs: 0 };
+}
+
+function auth({ stream, failing, running }: StreamStatus, because: string): Trouble | null {
+  if (failing?.kind !== 'auth' || running.some(({ fetched }) => fetched > 0)) return null;
+  const error = failing.error === null ? '' : `: ${failing.error.slice(0, 200)}`;
+  const sentence = because.includes('refuses the credentials')
+    ? because
+    : `the API refuses the credentials of ${stream}${error}`;
+  return { stream, kind: 'auth', sentence, holdMs: 0 };
+}
+
+function quarantine({ stream, quarantined, quarantinedLately }: StreamStatus): Trouble | null {
+  if (quarantinedLately === 0) return null;
+  const lately = amountText(quarantinedLately, 'entry', 'entries');
+  const sentence = `${lately} of ${stream} went to quarantine within the last hour, where ${amountText(quarantined, 'waits', 'wait')} now`;
+  return { stream, kind: 'quarantine', sentence, holdMs: 0 };
+}
+
+/** Judged by event time that was read without anything new in it: a stream that cannot be read is not silent. */
+function silence(status: StreamStatus, { silenceMs }: Pick<AlertSettings, 'silenceMs'>): Trouble | null {
+  const { stream, quiet } = status;
+  if (silenceMs === null) return null;
+  const { lengthMs, longestMs, historyMs, arrivals } = quiet;
+  if (silenceMs === 'auto' && (historyMs < LEAST_HISTORY_MS || arrivals < LEAST_ARRIVALS)) return null;
+  const mostMs = silenceMs === 'auto' ? Math.max(HOUR, AUTO_FACTOR * longestMs) : silenceMs;
+  if (lengthMs <= mostMs) return null;
+  const before = silenceMs === 'auto' ? `, where ${lengthText(longestMs)} was the longest before` : '';
+  const sentence = `${stream} brought no new entry for ${lengthText(lengthMs)}${before}; it is read, and finds nothing`;
+  return { stream, kind: 'silence', sentence, holdMs: 0 };
+}

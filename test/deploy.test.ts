@@ -1,0 +1,123 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it, test } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { loadConfig } from '../src/config.ts';
+import { silentLog } from '../src/log.ts';
+import { createMetrics } from '../src/serve/metrics.ts';
+import { SOURCES } from '../src/sources/list.ts';
+import { parseExposition } from './serve/exposition.ts';
+
+const FOLDER = fileURLToPath(new URL('../docs/deploy/', import.meta.url));
+const read = (name: string) => readFileSync(FOLDER + name, 'utf8');
+const dockerfile = readFileSync(`${FOLDER}../../Dockerfile`, 'utf8');
+
+test('docs/deploy/README.md links to every file of its folder, and only to what exists', () => {
+  const links = [...read('README.md').matchAll(/\]\(([^)#]+)/g)].map(([, target]) => target ?? '');
+  expect(links.filter((link) => !existsSync(FOLDER + link))).toEqual([]);
+  const others = readdirSync(FOLDER).filter((name) => name !== 'README.md');
+  expect(links).toEqual(expect.arrayContaining(others));
+});
+
+describe('the Kubernetes example', () => {
+  const documents = parseAllDocuments(read('kubernetes.yaml'), { uniqueKeys: true }).map((one) => one.toJS());
+  const of = (kind: string) => documents.find((one) => one.kind === kind);
+  const pod = of('Deployment').spec.template;
+  const [container] = pod.spec.containers;
+
+  it('is made of documents whose names and labels refer to each other', () => {
+    expect(documents.map(({ kind }) => kind)).toEqual(['Secret', 'ConfigMap', 'Deployment', 'Service']);
+    expect(of('Deployment').spec.selector.matchLabels).toEqual(pod.metadata.labels);
+    expect(of('Service').spec.selector).toEqual(pod.metadata.labels);
+    expect(container.envFrom).toEqual([{ secretRef: { name: of('Secret').metadata.name } }]);
+    expect(pod.spec.volumes[0].configMap.name).toBe(of('ConfigMap').metadata.name);
+  });
+
+  it('runs the image as its user, with a read-only root and no rights, and asks the paths that there are', () => {
+    expect(dockerfile).toContain(
+      `USER ${pod.spec.securityContext.runAsUser}:${pod.spec.securityContext.runAsGroup}`,
+    );
+    expect(container.securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    });
+    expect(container.livenessProbe.httpGet.path).toBe('/healthz');
+    expect(container.readinessProbe.httpGet.path).toBe('/readyz');
+    expect(dockerfile).toContain(`LOGKEEP_PORT=${container.ports[0].containerPort}`);
+    expect(dockerfile).toContain(`WORKDIR ${container.volumeMounts[0].mountPath}`);
+  });
+
+  it('its settings are in order with its secret', () => {
+    const settings = parse(of('ConfigMap').data['logkeep.yaml']);
+    expect(Object.keys(settings.streams)).toEqual(['qstash.main', 'datadog.web']);
+    const variables = [...JSON.stringify(settings).matchAll(/\$\{(\w+)\}/g)].map(([, name]) => name);
+    expect(Object.keys(of('Secret').stringData)).toEqual(expect.arrayContaining(variables));
+    const { DATABASE_URL } = of('Secret').stringData;
+    const config = loadConfig({
+      env: { DATABASE_URL, QSTASH_TOKEN: 'x' },
+      cwd: '/nonexistent',
+      file: null,
+      sources: SOURCES,
+    });
+    expect(config.database.url).toBe(DATABASE_URL);
+  });
+});
+
+describe('the alerts for Prometheus', () => {
+  const { groups } = parse(read('prometheus-alerts.yml'), { uniqueKeys: true });
+
+  it('ask only for metrics and labels that there are', async () => {
+    const metrics = createMetrics({
+      read: async () => ({ streams: [], processes: [] }),
+      depth: async () => [],
+      version: '1',
+      log: silentLog,
+    });
+    const known = [...parseExposition(await metrics.text()).keys()];
+    metrics.close();
+    const asked = groups.flatMap(({ rules }: { rules: { expr: string }[] }) =>
+      rules.flatMap(({ expr }) => expr.match(/logkeep_\w+/g) ?? []),
+    );
+    expect(asked.length).toBeGreaterThan(7);
+    expect(asked.filter((name: string) => !known.includes(name))).toEqual([]);
+  });
+
+  it('are found by the configuration beside them', () => {
+    expect(parse(read('prometheus.yml')).rule_files).toEqual(['prometheus-alerts.yml']);
+  });
+
+  // Not on every machine: where it is, it has the last word.
+  it('please promtool, where it is installed', () => {
+    if (spawnSync('promtool', ['--version']).error !== undefined) return;
+    execFileSync('promtool', ['check', 'config', `${FOLDER}prometheus.yml`], { stdio: 'pipe' });
+  });
+});
+
+describe('the systemd unit', () => {
+  const unit = read('logkeep.service');
+
+  it('has the three sections, gives time to finish, and passes SIGHUP on', () => {
+    expect(unit.match(/^\[\w+\]$/gm)).toEqual(['[Unit]', '[Service]', '[Install]']);
+    const settings = Object.fromEntries(
+      [...unit.matchAll(/^(\w+)=(.*)$/gm)].map(([, key, value]) => [key, value]),
+    );
+    expect(settings).toMatchObject({
+      ExecStart: '/usr/bin/env logkeep serve',
+      ExecReload: '/bin/kill -HUP $MAINPID',
+      Restart: 'always',
+      DynamicUser: 'yes',
+      ProtectSystem: 'strict',
+    });
+    expect(Number(settings.TimeoutStopSec)).toBeGreaterThan(10);
+  });
+
+  it('pleases systemd-analyze, where it is installed', () => {
+    if (spawnSync('systemd-analyze', ['--version']).error !== undefined) return;
+    const { status, stderr } = spawnSync('systemd-analyze', ['verify', `${FOLDER}logkeep.service`], {
+      encoding: 'utf8',
+    });
+    expect([status, stderr]).toEqual([0, '']);
+  });
+});

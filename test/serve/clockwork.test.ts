@@ -1,0 +1,61 @@
+import { afterEach, expect, test } from 'vitest';
+import { silentLog } from '../../src/log.ts';
+import { type Clockwork, type Entry, startClockwork } from '../../src/serve/clockwork.ts';
+
+const TrueDate = globalThis.Date;
+const EVERY_SECOND: Entry = { job: 'sync', stream: 'toy.main', schedule: '* * * * * *' };
+let clockwork: Clockwork | null = null;
+
+afterEach(() => {
+  globalThis.Date = TrueDate;
+  clockwork?.stop();
+});
+
+/** Sets the machine's clock, as this process sees it. */
+function setClock(byMs: number): void {
+  globalThis.Date = class extends TrueDate {
+    constructor(...parts: unknown[]) {
+      super(...((parts.length === 0 ? [TrueDate.now() + byMs] : parts) as [number]));
+    }
+    static override now(): number {
+      return TrueDate.now() + byMs;
+    }
+  } as DateConstructor;
+}
+
+const pass = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+test('a tick bears the time it was due at, which is the same for all who wait for it', async () => {
+  const ticks: number[][] = [[], []];
+  const both = ticks.map((list) => startClockwork([EVERY_SECOND], (_, atMs) => list.push(atMs), silentLog));
+  await pass(2_300);
+  for (const one of both) one.stop();
+  const [first = [], second = []] = ticks;
+  expect(first.length).toBeGreaterThan(1);
+  expect(first.every((atMs) => atMs % 1000 === 0)).toBe(true);
+  expect(second).toEqual(first);
+});
+
+test('a clock that is put back an hour does not keep the timetable waiting for an hour', async () => {
+  const ticks: number[] = [];
+  clockwork = startClockwork([EVERY_SECOND], () => ticks.push(performance.now()), silentLog);
+  await pass(1_200);
+  setClock(-3_600_000);
+  const before = ticks.length;
+  await pass(8_000);
+  expect(ticks.length - before).toBeGreaterThan(1);
+}, 15_000);
+
+test('a stopped timetable is silent', async () => {
+  let ticks = 0;
+  const stopped = startClockwork(
+    [EVERY_SECOND],
+    () => {
+      ticks += 1;
+    },
+    silentLog,
+  );
+  stopped.stop();
+  await pass(1_500);
+  expect(ticks).toBe(0);
+});

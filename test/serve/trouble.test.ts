@@ -1,0 +1,130 @@
+import { describe, expect, it } from 'vitest';
+import { findTrouble, type Watched } from '../../src/serve/trouble.ts';
+import { slackMessage } from '../../src/serve/webhook.ts';
+import type { StreamStatus } from '../../src/store/status.ts';
+import { DAY, HOUR, MINUTE, modelOf, NOW, runningOf, statusOf } from './statuses.ts';
+
+const SETTINGS = {
+  lagMs: 15 * MINUTE,
+  expiryMs: 12 * HOUR,
+  silenceMs: 'auto' as number | 'auto' | null,
+  repeatMs: HOUR,
+};
+const WATCHED: readonly Watched[] = [{ stream: 'datadog.web', fingerprint: 'f', settleMs: 30_000 }];
+
+function kinds(
+  changes: Partial<StreamStatus> & { behindMs?: number },
+  settings = SETTINGS,
+): readonly string[] {
+  return findTrouble(modelOf(statusOf(changes)), WATCHED, settings).map(({ kind }) => kind);
+}
+
+const failing = { sinceMs: NOW - HOUR, runs: 60, kind: 'auth', error: 'api: 403 Forbidden' };
+const quiet = { lengthMs: 0, longestMs: 30 * MINUTE, historyMs: 2 * DAY, arrivals: 200 };
+
+describe('what counts as trouble', () => {
+  it('a stream that is caught up has none', () => expect(kinds({})).toEqual([]));
+
+  it('lag beyond the setting, and not at it', () => {
+    expect(kinds({ behindMs: 15 * MINUTE })).toEqual([]);
+    expect(kinds({ behindMs: 15 * MINUTE + 1 })).toEqual(['lag']);
+  });
+
+  it('a first read gets as long as the lag setting before it is trouble', () => {
+    const [trouble] = findTrouble(modelOf(statusOf({ coveredToMs: null, lagMs: null })), WATCHED, SETTINGS);
+    expect(trouble).toMatchObject({ kind: 'lag', holdMs: 15 * MINUTE });
+  });
+
+  it('what expires sooner than the setting, but never more than half of the retention', () => {
+    expect(kinds({ behindMs: MINUTE, expiresInMs: 12 * HOUR })).toEqual(['expiry']);
+    expect(kinds({ behindMs: MINUTE, expiresInMs: 12 * HOUR + 1 })).toEqual([]);
+    expect(kinds({ behindMs: MINUTE, retentionMs: 2 * HOUR, expiresInMs: HOUR + 1 })).toEqual([]);
+    expect(kinds({ behindMs: MINUTE, retentionMs: 2 * HOUR, expiresInMs: HOUR })).toEqual(['expiry']);
+  });
+
+  it('entries lost lately; what was lost long ago is told no more', () => {
+    const gaps = [{ kind: 'expired', count: 1, lengthMs: HOUR }];
+    expect(kinds({ gaps })).toEqual([]);
+    expect(kinds({ gaps, lostLatelyMs: HOUR })).toEqual(['gap']);
+  });
+
+  it('credentials that are refused, until a run gets something', () => {
+    expect(kinds({ failing })).toEqual(['auth']);
+    expect(kinds({ failing, running: [runningOf({ fetched: 5 })] })).toEqual([]);
+    expect(kinds({ failing: { ...failing, kind: 'unavailable' } })).toEqual([]);
+  });
+
+  it('entries that went to quarantine within the hour', () => {
+    expect(kinds({ quarantined: 40 })).toEqual([]);
+    const found = findTrouble(
+      modelOf(statusOf({ quarantined: 40, quarantinedLately: 3 })),
+      WATCHED,
+      SETTINGS,
+    );
+    expect(found).toMatchObject([
+      {
+        kind: 'quarantine',
+        sentence: '3 entries of datadog.web went to quarantine within the last hour, where 40 wait now',
+      },
+    ]);
+  });
+
+  it('silence: three times as long as ever, an hour at least, and only by a history that says something', () => {
+    expect(kinds({ quiet: { ...quiet, lengthMs: 90 * MINUTE } })).toEqual([]);
+    expect(kinds({ quiet: { ...quiet, lengthMs: 90 * MINUTE + 1 } })).toEqual(['silence']);
+    expect(kinds({ quiet: { ...quiet, longestMs: MINUTE, lengthMs: HOUR } })).toEqual([]);
+    expect(kinds({ quiet: { ...quiet, longestMs: MINUTE, lengthMs: HOUR + 1 } })).toEqual(['silence']);
+    expect(kinds({ quiet: { ...quiet, lengthMs: 5 * HOUR, historyMs: 23 * HOUR } })).toEqual([]);
+    expect(kinds({ quiet: { ...quiet, lengthMs: 5 * HOUR, arrivals: 9 } })).toEqual([]);
+  });
+
+  it('silence by a fixed length needs no history, and can be off', () => {
+    const long = { quiet: { lengthMs: 3 * HOUR, longestMs: 0, historyMs: 3 * HOUR, arrivals: 0 } };
+    expect(kinds(long, { ...SETTINGS, silenceMs: 2 * HOUR })).toEqual(['silence']);
+    expect(kinds(long, { ...SETTINGS, silenceMs: 3 * HOUR })).toEqual([]);
+    expect(kinds({ quiet: { ...quiet, lengthMs: 9 * DAY } }, { ...SETTINGS, silenceMs: null })).toEqual([]);
+  });
+
+  it('several at once are all told', () => {
+    expect(kinds({ behindMs: 2 * DAY, expiresInMs: HOUR, failing, lostLatelyMs: 5 })).toEqual([
+      'lag',
+      'gap',
+      'expiry',
+      'auth',
+    ]);
+  });
+
+  it('a stream that is not of this process, or has other settings now, is not its trouble', () => {
+    expect(kinds({ stream: 'datadog.old', behindMs: DAY })).toEqual([]);
+    expect(kinds({ fingerprint: 'other', behindMs: DAY })).toEqual([]);
+  });
+});
+
+describe('the message for Slack', () => {
+  const due = {
+    stream: 'datadog.web',
+    kind: 'lag',
+    receiver: 'slack',
+    sentence: 'because <!channel> & co',
+    sinceMs: NOW - HOUR,
+    endedMs: null,
+    sends: 0,
+  };
+
+  it('shows what an API said to the letter: no channel is called, no link is set', () => {
+    expect(slackMessage([due]).text).toContain('because &lt;!channel&gt; &amp; co');
+  });
+
+  it('says how long trouble lasted when it is over, and how often it was told', () => {
+    expect(slackMessage([{ ...due, endedMs: NOW }]).text).toBe(
+      ':white_check_mark: *lag* of datadog.web is over after 1 h',
+    );
+    expect(slackMessage([{ ...due, sends: 2 }]).text).toContain('*lag* (told 3 times)');
+  });
+
+  it('twenty at most, and how many more there are', () => {
+    const lines = slackMessage(Array.from({ length: 25 }, () => due)).text.split('\n');
+    expect(lines).toHaveLength(21);
+    expect(lines[20]).toBe('and 5 more');
+  });
+});
