@@ -5,6 +5,7 @@ import { describeServer, openBenchServer } from './database.ts';
 import { measureMemory } from './memory.ts';
 import type { SourceName } from './pages.ts';
 import { openStand, type Run, runOnce, type Stand } from './run.ts';
+import { measureServe, PARTS, type Part } from './serve/all.ts';
 import { summarise } from './summary.ts';
 
 const { values } = parseArgs({
@@ -13,12 +14,15 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '3' },
     source: { type: 'string', multiple: true, default: ['qstash', 'datadog'] },
     memory: { type: 'boolean', default: false },
+    serve: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true, default: [...PARTS] },
     profile: { type: 'string' },
   },
 });
 const entries = count('entries', values.entries);
 const runs = count('runs', values.runs);
 const sources = values.source.map(sourceNamed);
+const parts = values.only.map(partNamed);
 
 print({
   kind: 'machine',
@@ -39,7 +43,8 @@ try {
   if (values.memory) {
     for (const source of sources)
       for await (const line of measureMemory(server, source, entries)) print(line);
-  } else await measureSpeed();
+  } else if (values.serve) await measureServe(server, parts, sources, print);
+  else await measureSpeed();
 } finally {
   await server.close();
 }
@@ -102,4 +107,10 @@ function count(name: string, text: string): number {
 function sourceNamed(name: string): SourceName {
   if (name === 'qstash' || name === 'datadog') return name;
   throw new Error(`--source ${name}: expected qstash or datadog`);
+}
+
+function partNamed(name: string): Part {
+  const part = PARTS.find((known) => known === name);
+  if (part !== undefined) return part;
+  throw new Error(`--only ${name}: expected one of ${PARTS.join(', ')}`);
 }

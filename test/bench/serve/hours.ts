@@ -1,0 +1,137 @@
+import { sweep } from '../../../jobs/sweep.ts';
+import { sync } from '../../../jobs/sync.ts';
+import type { Ms } from '../../../src/model.ts';
+import type { BenchServer } from '../database.ts';
+import type { SourceName } from '../pages.ts';
+import { type Line, rounded } from './figures.ts';
+import { openSimulation, type Simulation } from './simulation.ts';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+/** Away from an hour's edge, and a little before a sweep. */
+const START: Ms = Date.UTC(2026, 4, 20, 11, 34, 56, 789);
+
+const LIMIT = 300;
+const PAGE = 100;
+const BACKLOG_HOURS = 12;
+const BACKLOG_PER_HOUR = 5_000;
+const LIVE_PER_HOUR = 1_800;
+/** Longer than any catching up should take. */
+const MOST_HOURS = 12;
+
+/** A quota of 300 requests an hour with both APIs, and pages of 100, so that it binds without a million entries. */
+const RATIONED = {
+  qstash: { quota: { limit: LIMIT, windowMs: HOUR }, maxCount: PAGE },
+  datadog: { quota: { limit: LIMIT, periodS: 3600 }, maxLimit: PAGE, overMax: 'clamp' },
+} as const;
+
+/**
+ * Twelve hours of entries to catch up with while new ones come, at 300 requests an hour less the reserve of 10 %:
+ * until when, against the first moment at which so many requests were allowed at all as what is there takes in full
+ * pages.
+ */
+export async function measureCatchUp(server: BenchServer, source: SourceName): Promise<Line> {
+  const database = await server.create('migrated');
+  const world = await openSimulation(database, source, START, {
+    sandbox: RATIONED,
+    changes: { pageSize: PAGE, since: { agoMs: (BACKLOG_HOURS + 1) * HOUR } },
+  });
+  try {
+    world.sandbox[source].history({
+      from: START - BACKLOG_HOURS * HOUR,
+      to: START,
+      ...amount(source, BACKLOG_HOURS * BACKLOG_PER_HOUR),
+    });
+    for (let n = 0; n < MOST_HOURS; n++) {
+      const span = { from: START + n * HOUR, to: START + (n + 1) * HOUR };
+      world.sandbox[source].history({ ...span, ...amount(source, LIVE_PER_HOUR) });
+    }
+    const allowed = LIMIT - Math.ceil(LIMIT * world.settings.reserve);
+    const least = leastMs(world, source, allowed);
+    let tookMs = Number.NaN;
+    for (let at = START; at < START + MOST_HOURS * HOUR; at += MINUTE) {
+      await world.pass(at);
+      if (!world.running(sync) && (await coveredTo(world)) >= at - world.settings.settleMs - 2 * MINUTE) {
+        tookMs = at - START;
+        break;
+      }
+      world.start(sync);
+    }
+    const end = START + tookMs;
+    const entries = visible(world, source, end).length;
+    const requests = world.sandbox.requests().filter(({ atMs }) => atMs <= end).length;
+    return {
+      kind: 'catch_up',
+      source,
+      entries,
+      page: PAGE,
+      requests_per_h: allowed,
+      minutes: minutes(tookMs),
+      least_minutes: minutes(least),
+      to_least: rounded(tookMs / least, 3),
+      requests,
+      least_requests: Math.ceil(entries / PAGE),
+      requests_to_least: rounded(requests / Math.ceil(entries / PAGE), 3),
+      refused: world.sandbox.requests().filter(({ status }) => status === 429).length,
+    };
+  } finally {
+    await world.close();
+    await database.drop();
+  }
+}
+
+/** Requests of six hours with nothing new, a sweep included, after everything was read and swept once. */
+export async function measureIdleRequests(server: BenchServer, source: SourceName): Promise<Line> {
+  const database = await server.create('migrated');
+  const world = await openSimulation(database, source, START, { sandbox: {} });
+  try {
+    for (const job of [sync, sweep]) {
+      world.start(job);
+      await world.pass(null);
+    }
+    const before = world.sandbox.requests().length;
+    const hours = 6;
+    const beginMs = Math.ceil(world.now() / MINUTE) * MINUTE;
+    for (let at = beginMs; at < beginMs + hours * HOUR; at += MINUTE) {
+      await world.pass(at);
+      world.start(sync);
+      if (at % (6 * HOUR) === 17 * MINUTE) world.start(sweep);
+    }
+    await world.pass(null);
+    const requests = world.sandbox.requests().length - before;
+    return { kind: 'idle_requests', source, hours, requests, requests_per_h: rounded(requests / hours, 2) };
+  } finally {
+    await world.close();
+    await database.drop();
+  }
+}
+
+/** QStash's history counts messages, of about 3.9 entries each. */
+function amount(source: SourceName, entries: number): { messages: number; logs: number } {
+  return { messages: Math.round(source === 'qstash' ? entries / 3.9 : entries), logs: entries };
+}
+
+function visible(world: Simulation, source: SourceName, atMs: Ms): readonly unknown[] {
+  return world.sandbox[source].truth({ visibleAt: atMs, to: atMs - world.settings.settleMs });
+}
+
+/** The first moment, after the start, at which all that was there by then could have been read in full pages. */
+function leastMs(world: Simulation, source: SourceName, allowed: number): Ms {
+  for (let at = START; ; at += 10_000) {
+    const windows = Math.floor(at / HOUR) - Math.floor(START / HOUR) + 1;
+    if (windows * allowed * PAGE >= visible(world, source, at).length) return at - START;
+  }
+}
+
+/** Up to where all that was asked for is covered; 0 as long as there is a hole. */
+async function coveredTo({ database }: Simulation): Promise<Ms> {
+  const { rows } = await database.client.query(
+    `select coalesce(extract(epoch from upper(covered)), 0)::float8 * 1000 as at from logkeep.stream
+    where active and not exists (select from logkeep.gap)`,
+  );
+  return rows[0]?.at ?? 0;
+}
+
+function minutes(ms: number): number {
+  return rounded(ms / MINUTE, 1);
+}
