@@ -1,6 +1,6 @@
-import { backfillStream } from '../src/backfill.ts';
-import { readingReport } from '../src/serve/report.ts';
+import { backfillStream } from '../src/operations/backfill.ts';
 import type { StreamJob } from './job.ts';
+import { readingReport } from './report.ts';
 
 /** Backfills that were asked for and are not read to their end. */
 export const backfill: StreamJob = {

@@ -1,6 +1,7 @@
 import type { App, OpenStream } from '../src/app.ts';
 import type { Config } from '../src/config.ts';
 import type { LogkeepError } from '../src/errors.ts';
+import type { Span } from '../src/model.ts';
 import type { Stream, StreamSettings } from '../src/sources/source.ts';
 import type { Outcome } from '../src/sync/ledger.ts';
 import type { RunEvent } from '../src/sync/run.ts';
@@ -18,11 +19,13 @@ export interface JobContext {
 export interface JobReport {
   readonly outcome: Outcome;
   readonly error: LogkeepError | null;
+  /** From the first to the last of the windows that were read; null: none was, or it is not about windows. */
+  readonly window: Span | null;
   /** Such as `{ new: 12, requests: 3 }`. */
   readonly counts: Readonly<Record<string, number>>;
 }
 
-interface Timetable {
+interface JobBase {
   /** One word: the queue's name, and what `logkeep run` is given. */
   readonly name: string;
   /** One line for people. */
@@ -34,18 +37,18 @@ interface Timetable {
 }
 
 /** A job of each stream: `schedule` is a cron expression in UTC. */
-export interface StreamJob extends Timetable {
+export interface StreamJob extends JobBase {
   readonly perStream: true;
   schedule(settings: StreamSettings): string;
   run(context: JobContext, open: OpenStream): Promise<JobReport>;
 }
 
-/** A job of the whole house. */
-export interface HouseJob extends Timetable {
+/** A job of all streams together. */
+export interface GlobalJob extends JobBase {
   readonly perStream: false;
   readonly schedule: string;
   run(context: JobContext): Promise<JobReport>;
 }
 
 /** Scheduled work. A tick says "catch up" and carries no work of its own: what is to do, the tables know. */
-export type Job = StreamJob | HouseJob;
+export type Job = StreamJob | GlobalJob;

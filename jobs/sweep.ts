@@ -1,6 +1,6 @@
-import { readingReport } from '../src/serve/report.ts';
-import { sweepStream } from '../src/sweep.ts';
+import { sweepStream } from '../src/operations/sweep.ts';
 import type { StreamJob } from './job.ts';
+import { readingReport } from './report.ts';
 
 /** What is covered and old enough, read once more for entries that came very late. */
 export const sweep: StreamJob = {

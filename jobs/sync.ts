@@ -1,6 +1,6 @@
-import { syncStream } from '../src/app.ts';
-import { readingReport } from '../src/serve/report.ts';
+import { syncStream } from '../src/operations/sync.ts';
 import type { StreamJob } from './job.ts';
+import { readingReport } from './report.ts';
 
 /** Each stream from what is not covered yet up to now. */
 export const sync: StreamJob = {

@@ -1,8 +1,8 @@
 import { trimHistory } from '../src/store/history.ts';
-import type { HouseJob } from './job.ts';
+import type { GlobalJob } from './job.ts';
 
 /** What runs leave behind, but their totals. */
-export const trim: HouseJob = {
+export const trim: GlobalJob = {
   name: 'trim',
   help: 'take away finished runs that are older than run_history; their totals stay',
   perStream: false,
@@ -11,6 +11,6 @@ export const trim: HouseJob = {
   atOnce: 1,
   run: async ({ app, config, signal }) => {
     const { runs, closed } = await trimHistory(app.store, config.runHistoryMs, signal);
-    return { outcome: 'done', error: null, counts: { runs, closed } };
+    return { outcome: 'done', error: null, window: null, counts: { runs, closed } };
   },
 };

@@ -2,11 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { type Clock, systemClock } from './clock.ts';
 import type { Config } from './config.ts';
-import { resolveMoment } from './durations.ts';
 import { LogkeepError } from './errors.ts';
 import type { Log } from './log.ts';
-import type { Ms, Span } from './model.ts';
-import { readStream } from './reading.ts';
 import { createRedactor, type Redactor } from './redact.ts';
 import { createHttp, type Http } from './sources/http.ts';
 import { SOURCES } from './sources/list.ts';
@@ -15,11 +12,6 @@ import { asDatabaseError, openStore, type Store } from './store/database.ts';
 import { migrateToLatest, pendingMigrations, refuseNewer } from './store/migrate.ts';
 import { Partitions } from './store/partitions.ts';
 import { openQuota } from './store/quota.ts';
-import { planWindows } from './sync/plan.ts';
-import type { RunEvent, RunResult } from './sync/run.ts';
-
-/** How far before a `since` that reaches to the retention's edge a first read begins; see `Ask.leadMs`. */
-const EDGE_MS = 60_000;
 
 /** A database ready for use. */
 export interface OpenDatabase {
@@ -27,6 +19,13 @@ export interface OpenDatabase {
   /** Where it is, with its password; the embedded one's too. */
   readonly url: string;
   close(): Promise<void>;
+}
+
+/** How a database is opened. */
+export interface DatabaseOptions {
+  readonly migrate: boolean;
+  /** See `openPool`. */
+  readonly silenceMs?: number;
 }
 
 /** A stream with the settings it was opened with. */
@@ -56,12 +55,15 @@ export interface App {
 export async function openDatabase(
   config: Config,
   log: Log,
-  options: { readonly migrate: boolean },
+  options: DatabaseOptions,
 ): Promise<OpenDatabase> {
   const server = await databaseServer(config, log);
   try {
     if (options.migrate) await migrateToLatest(config.database.directUrl ?? server.url);
-    const store = openStore(server.url);
+    const store = openStore(
+      server.url,
+      options.silenceMs === undefined ? {} : { silenceMs: options.silenceMs },
+    );
     try {
       if (!options.migrate) await refuseUnready(store);
     } catch (error) {
@@ -97,7 +99,7 @@ async function refuseUnready(store: Store): Promise<void> {
     if (pending.length > 0) {
       throw new LogkeepError(
         'config',
-        `the database lacks the migrations ${pending.join(', ')}: expected the tables of this version; run \`logkeep sync\` or \`logkeep migrate\` first`,
+        `the database lacks the ${pending.length === 1 ? `migration ${pending[0]}` : `migrations ${pending[0]} to ${pending.at(-1)}`}: expected the tables of this version; run \`logkeep sync\`, \`logkeep serve\` or \`logkeep migrate\` first`,
       );
     }
   } catch (error) {
@@ -111,7 +113,7 @@ export async function openApp(
   chosen: readonly StreamSettings[],
   clock: Clock,
   log: Log,
-  options: { readonly migrate: boolean } = { migrate: true },
+  options: DatabaseOptions = { migrate: true },
 ): Promise<App> {
   const database = await openDatabase(config, log, options);
   let http: Http | null = null;
@@ -157,67 +159,4 @@ function openStream(settings: StreamSettings, options: OpenOptions): Stream {
   const source = SOURCES.find(({ name }) => name === settings.source);
   if (source === undefined) throw new Error(`no source ${settings.source}`);
   return source.open(settings, options);
-}
-
-/** What a sync is asked for, beyond the settings. */
-export interface SyncAsk {
-  /** Begin here instead of where the settings say. */
-  readonly since: StreamSettings['since'] | null;
-  readonly untilMs: Ms | null;
-  readonly again: Span | null;
-  readonly signal: AbortSignal;
-  readonly mayRequest: () => boolean;
-  readonly watch: (stream: Stream, event: RunEvent) => void;
-}
-
-/** How one stream's sync went. */
-export interface SyncResult extends RunResult {
-  readonly stream: Stream;
-}
-
-/** Reads all of the app's streams at once. One stream's trouble is in its result and stops that stream alone. */
-export async function syncStreams(app: App, ask: SyncAsk): Promise<readonly SyncResult[]> {
-  const results = await Promise.allSettled(app.streams.map((open) => syncStream(app, open, ask)));
-  // A bug is thrown only after the others have finished their batches.
-  return results.map((result) => {
-    if (result.status === 'rejected') throw result.reason;
-    return result.value;
-  });
-}
-
-/** Reads one stream from what is not covered yet up to now. Its trouble is in the result; a bug is thrown. */
-export async function syncStream(app: App, open: OpenStream, ask: SyncAsk): Promise<SyncResult> {
-  const { askedFrom, leadMs } = beginning(ask.since, open.settings, app.clock.now());
-  // A span that is asked for again is asked for, also where it lies before all that was asked for till now.
-  const earliest = Math.min(askedFrom, ask.again?.from ?? Number.POSITIVE_INFINITY);
-  return readStream(app, open, {
-    job: 'sync',
-    plan: planWindows,
-    askedFrom: earliest,
-    leadMs,
-    untilMs: ask.untilMs,
-    again: ask.again,
-    settlesAfterMs: null,
-    signal: ask.signal,
-    mayRequest: ask.mayRequest,
-    watch: (event) => ask.watch(open.stream, event),
-  });
-}
-
-/**
- * A `since` that was not said, or that reaches to the retention's edge, means "all there is": what expires while it
- * is being read was never owed, so the asked time begins a little later than the reading. A longer one, or a fixed
- * time, is owed to the letter, and what the API no longer shows of it becomes an expired span.
- */
-export function beginning(
-  said: SyncAsk['since'],
-  settings: StreamSettings,
-  nowMs: Ms,
-): { askedFrom: Ms; leadMs: number } {
-  const since = said ?? settings.since;
-  const edgeMs = settings.retentionMs - EDGE_MS;
-  const atEdge = 'agoMs' in since && since.agoMs <= settings.retentionMs && since.agoMs > edgeMs;
-  if (!atEdge) return { askedFrom: resolveMoment(since, nowMs), leadMs: 0 };
-  const reachMs = said === null ? (settings.reachMs ?? 0) : 0;
-  return { askedFrom: nowMs - edgeMs, leadMs: Math.max(since.agoMs, reachMs) - edgeMs };
 }

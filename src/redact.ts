@@ -1,4 +1,4 @@
-import { createHmac, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** Names of headers (lower case) whose values never reach a table, unless the settings say otherwise. */
 export const REDACTED_HEADERS: readonly string[] = [
@@ -35,6 +35,7 @@ export interface Redactor {
 export function createRedactor(key: Uint8Array, headers: readonly string[] = REDACTED_HEADERS): Redactor {
   const names = new Set(headers.map((name) => name.toLowerCase()));
   const known = new Map<string, boolean>();
+  const digest = createDigest(key);
   const spelled = [...names].map((name) => name.replaceAll(/[^a-z0-9]/g, '\\$&')).join('|');
   const any = names.size === 0 ? null : new RegExp(spelled, 'i');
   return {
@@ -48,8 +49,8 @@ export function createRedactor(key: Uint8Array, headers: readonly string[] = RED
       return hidden;
     },
     mayHide: (json) => any?.test(json) ?? false,
-    hide: (value) => `REDACTED:hmac:${createHmac('sha256', key).update(value).digest('hex').slice(0, 32)}`,
-    digest: createDigest(key),
+    hide: (value) => `REDACTED:hmac:${digest(value).toString('hex', 0, 16)}`,
+    digest,
   };
 }
 

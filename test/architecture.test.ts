@@ -62,6 +62,8 @@ function within(path: string, place: string): boolean {
 const WORDS = ['src/model.ts', 'src/errors.ts', 'src/clock.ts', 'src/log.ts', 'src/trace.ts'];
 const INTERFACES = ['src/sources/source.ts'];
 const QUOTA = ['src/sources/shared-quota.ts'];
+/** How amounts, lengths and times are written for people. */
+const TEXT = ['src/amounts.ts', 'src/durations.ts'];
 
 test('the reader of imports sees them all', () => {
   const app = SOURCES.find(({ path }) => path === 'src/app.ts');
@@ -120,6 +122,26 @@ test('the sandbox imports nothing of the sources: a shared codec would hide a sh
   expect(strays('src/sandbox', ['src/sandbox', 'src/clock.ts', 'src/model.ts'])).toEqual([]);
 });
 
+test('an operation joins app, store and pump, and knows neither who asks for it nor an API', () => {
+  const allowed = ['src/operations', 'src/app.ts', 'src/store', 'src/sync', 'src/sources/stream.ts'];
+  expect(strays('src/operations', [...allowed, ...TEXT, ...WORDS, ...INTERFACES])).toEqual([]);
+});
+
+test('the scheduler knows the app, the settings, the store and what runs tell: no command, no API', () => {
+  const allowed = ['src/serve', 'jobs/job.ts', 'src/app.ts', 'src/config.ts', 'src/config', 'src/store'];
+  const told = ['src/sync/run.ts'];
+  expect(strays('src/serve', [...allowed, ...told, ...TEXT, ...WORDS, ...INTERFACES])).toEqual([]);
+});
+
+test('nobody imports a command but the commands themselves and main', () => {
+  const users = FILES.concat(folders('jobs')).filter(({ files }) =>
+    files.some((file) => within(file, 'src/cli')),
+  );
+  expect(
+    users.map(({ path }) => path).filter((path) => path !== 'src/main.ts' && !within(path, 'src/cli')),
+  ).toEqual([]);
+});
+
 test('only the scheduler imports jobs, and a job calls src alone', () => {
   const users = FILES.filter(({ files }) => files.some((file) => within(file, 'jobs'))).map(
     ({ path }) => path,
@@ -160,7 +182,7 @@ test('the environment, the arguments and the exit code belong to main', () => {
 
 test('nobody in the pump, the store or a source asks the machine for the time', () => {
   const found = SOURCES.filter(
-    ({ path, code }) => /^src\/(sync|store|sources|app)/.test(path) && /Date\.now\(|new Date\(\)/.test(code),
+    ({ path, code }) => /^src\/(sync|store|sources|operations|app)/.test(path) && /Date\.now\(|new Date\(\)/.test(code),
   );
   expect(
     found.map(({ path }) => path).filter((path) => !/^src\/store\/(embedded|cluster|binaries)/.test(path)),

@@ -1,11 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type App, type OpenStream, type SyncResult, syncStream } from '../src/app.ts';
-import { askForBackfill, backfillStream } from '../src/backfill.ts';
+import type { App, OpenStream } from '../src/app.ts';
 import type { Clock } from '../src/clock.ts';
 import type { Ms, Span } from '../src/model.ts';
+import { askForBackfill, backfillStream } from '../src/operations/backfill.ts';
+import type { ReadResult } from '../src/operations/read.ts';
+import { sweepStream } from '../src/operations/sweep.ts';
+import { syncStream } from '../src/operations/sync.ts';
 import { trimHistory } from '../src/store/history.ts';
-import { sweepStream } from '../src/sweep.ts';
 import { onceEach, storedDatadog, storedQstash } from './stored.ts';
 import { askOf, createWorld, START, type World } from './world.ts';
 
@@ -82,7 +84,7 @@ function createEventClock(world: World): EventClock {
 let world: World;
 let app: App;
 let clock: EventClock;
-const results: { readonly job: string; readonly hour: number; readonly result: SyncResult }[] = [];
+const results: { readonly job: string; readonly hour: number; readonly result: ReadResult }[] = [];
 let ticks = 0;
 
 beforeAll(async () => {
@@ -142,7 +144,7 @@ const hourNow = () => (world.clock.now() - START) / HOUR;
 async function live(): Promise<void> {
   const running = new Map<string, Promise<void>>();
   let finished = 0;
-  const start = (job: string, run: (app: App, open: OpenStream) => Promise<SyncResult>) => {
+  const start = (job: string, run: (app: App, open: OpenStream) => Promise<ReadResult>) => {
     for (const open of app.streams) {
       const key = `${job} ${open.stream.id}`;
       if (running.has(key)) continue;

@@ -1,9 +1,11 @@
 import pg from 'pg';
-import { type App, openApp, type SyncAsk, type SyncResult, syncStreams } from '../src/app.ts';
+import { type App, openApp } from '../src/app.ts';
 import type { Clock } from '../src/clock.ts';
 import { loadConfig } from '../src/config.ts';
 import { type Log, silentLog } from '../src/log.ts';
 import type { Ms } from '../src/model.ts';
+import type { ReadResult } from '../src/operations/read.ts';
+import { type SyncAsk, syncStreams } from '../src/operations/sync.ts';
 import { type Sandbox, type SandboxOptions, startSandbox } from '../src/sandbox/sandbox.ts';
 import { SOURCES } from '../src/sources/list.ts';
 import type { Stream, StreamSettings } from '../src/sources/source.ts';
@@ -39,7 +41,7 @@ export interface World {
   readonly url: string;
   open(changes?: Partial<WorldOptions>): Promise<App>;
   /** Opens the app, syncs once, closes it. */
-  sync(ask?: Partial<SyncAsk>, changes?: Partial<WorldOptions>): Promise<readonly SyncResult[]>;
+  sync(ask?: Partial<SyncAsk>, changes?: Partial<WorldOptions>): Promise<readonly ReadResult[]>;
   /** The rows of a query, on a connection of the test's own. */
   query<Row extends Record<string, unknown> = Record<string, unknown>>(
     text: string,

@@ -1,7 +1,7 @@
-import { type Audit, type Difference, isSound } from '../audit.ts';
+import { amountText, countText, lengthText, timeText } from '../amounts.ts';
 import { CONSEQUENCE } from '../errors.ts';
 import type { Ms, Span, Spans } from '../model.ts';
-import { amountText, countText, lengthText, timeText } from './amounts.ts';
+import { type Audit, type Difference, isSound } from '../operations/audit.ts';
 import { printable, tableText } from './table.ts';
 
 /** More lines of a kind say no more. */
@@ -86,6 +86,8 @@ function* troubles(stream: string, audit: Audit): Generator<string> {
     }[kind];
     return `${what}. To do: \`${again(span)}\``;
   });
+  if (audit.span.to <= audit.span.from)
+    yield `nothing is covered in it: nothing is proven. To do: \`logkeep why\` says what keeps \`logkeep sync --stream ${stream}\` from reading`;
   if (audit.outcome === 'stopped') yield 'stopped before the end: nothing is proven of the rest';
   if (audit.error !== null)
     yield `not proven to the end: ${printable(audit.error.message)} (${CONSEQUENCE[audit.error.kind].remedy})`;

@@ -1,6 +1,6 @@
-import { type Audit, auditStream, isSound } from '../audit.ts';
 import { resolveMoment } from '../durations.ts';
 import { LogkeepError } from '../errors.ts';
+import { type Audit, auditStream, isSound } from '../operations/audit.ts';
 import { auditJson, auditText } from './audit-view.ts';
 import type { Run } from './command.ts';
 import { refuseUnknownStreams, withReadyApp } from './open.ts';
@@ -18,11 +18,11 @@ export const run: Run<'audit'> = (options, context) =>
     const chosen = app.streams.filter(
       ({ stream }) => options.stream.length === 0 || options.stream.includes(stream.id),
     );
-    const dumb = chosen.find(({ stream }) => options.by === 'count' && stream.count === undefined);
-    if (dumb !== undefined) {
+    const uncounted = chosen.find(({ stream }) => options.by === 'count' && stream.count === undefined);
+    if (uncounted !== undefined) {
       throw new LogkeepError(
         'config',
-        `--by: "count": the API of ${dumb.stream.id} does not count: expected keys, or --stream with others`,
+        `--by: "count": the API of ${uncounted.stream.id} does not count: expected keys, or --stream with others`,
       );
     }
     const now = context.clock.now();

@@ -1,10 +1,10 @@
+import { amountText, bytesText, countText, lengthText, timeText } from '../amounts.ts';
 import type { OpenStream } from '../app.ts';
-import type { BackfillResult } from '../backfill.ts';
-import type { BackfillPreview, BackfillView } from '../backfill-view.ts';
 import { CONSEQUENCE } from '../errors.ts';
 import type { Ms, Span, Spans } from '../model.ts';
+import type { BackfillResult } from '../operations/backfill.ts';
+import type { BackfillPreview, BackfillStatus } from '../operations/backfill-status.ts';
 import { length } from '../sync/spans.ts';
-import { amountText, bytesText, countText, lengthText, timeText } from './amounts.ts';
 import { printable, tableText } from './table.ts';
 
 /** Windows that a plan shows to people. */
@@ -23,7 +23,7 @@ export function planText({ stream, settings }: OpenStream, preview: BackfillPrev
     `${id}: ${timeText(first.from)} to ${timeText(last.to)}: ${
       missing.length === 0 ? 'nothing is missing' : `${lengthText(length(missing))} are missing`
     }${there === 0 || missing.length === 0 ? '' : `, ${lengthText(there)} are copied or known lost already`}`,
-    ...lost(plan.expired),
+    ...lost(plan.expired, settings.retentionMs),
     ...inHand(preview),
   ];
   if (estimate.requests > 0) {
@@ -54,15 +54,15 @@ export function planText({ stream, settings }: OpenStream, preview: BackfillPrev
   return `${lines.join('\n')}\n`;
 }
 
-function lost(expired: Spans): readonly string[] {
+function lost(expired: Spans, retentionMs: number): readonly string[] {
   if (expired.length === 0) return [];
   const span = { from: (expired[0] as Span).from, to: (expired.at(-1) as Span).to };
   return [
-    `  ${lengthText(length(expired))} have expired already, before ${timeText(span.to)}: lost, unless the API keeps entries longer than \`retention\` says`,
+    `  ${lengthText(length(expired))} have expired already, before ${timeText(span.to)}: lost, unless the API keeps entries longer: set \`retention\` (now ${lengthText(retentionMs)}) to that of your plan or index first`,
   ];
 }
 
-function inHand({ held, plan }: BackfillView): readonly string[] {
+function inHand({ held, plan }: BackfillStatus): readonly string[] {
   if (plan.inHand.length === 0) return [];
   const who = [
     ...new Set(
@@ -136,7 +136,9 @@ export function resultText(result: BackfillResult): { readonly line: string; rea
       : outcome === 'stopped'
         ? 'stopped before the end'
         : missing === 0
-          ? 'all there'
+          ? totals.windows === 0
+            ? 'nothing was left to read'
+            : 'all there'
           : 'read what was free';
   const deeds = [
     amountText(totals.fresh, 'new entry', 'new entries'),

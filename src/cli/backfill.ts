@@ -1,12 +1,12 @@
+import { amountText } from '../amounts.ts';
 import { type App, type OpenStream, openApp } from '../app.ts';
-import { askForBackfill, backfillStream, dropBackfills } from '../backfill.ts';
-import { previewBackfill } from '../backfill-view.ts';
 import { chooseStreams, loadConfig } from '../config.ts';
 import { resolveMoment } from '../durations.ts';
 import { openLog } from '../log.ts';
 import type { Span } from '../model.ts';
+import { askForBackfill, backfillStream, dropBackfills } from '../operations/backfill.ts';
+import { previewBackfill } from '../operations/backfill-status.ts';
 import { SOURCES } from '../sources/list.ts';
-import { amountText } from './amounts.ts';
 import { isShort, planJson, planText, resultJson, resultText } from './backfill-view.ts';
 import type { CliContext, CommandOptions, ExitCode, Run } from './command.ts';
 import { createProgress } from './progress.ts';

@@ -1,8 +1,8 @@
+import { countText, lengthText } from '../amounts.ts';
 import type { Clock } from '../clock.ts';
 import { CONSEQUENCE, type ErrorKind, isFailure } from '../errors.ts';
 import { includesScope, mayOverlap } from '../sources/scope.ts';
 import type { Quota, Stream } from '../sources/source.ts';
-import { countText, lengthText } from './amounts.ts';
 import { type Finding, fine, note, trouble } from './finding.ts';
 
 const PATIENCE_MS = 20_000;

@@ -1,3 +1,4 @@
+import { lengthText, timeText } from '../amounts.ts';
 import { openStreams } from '../app.ts';
 import type { Config } from '../config.ts';
 import { resolveMoment } from '../durations.ts';
@@ -6,7 +7,6 @@ import { createRedactor } from '../redact.ts';
 import { createHttp } from '../sources/http.ts';
 import type { StreamSettings } from '../sources/source.ts';
 import { readStatus, type StreamStatus } from '../store/status.ts';
-import { lengthText, timeText } from './amounts.ts';
 import { checkDatabase } from './check-database.ts';
 import { checkStream, overlaps } from './check-stream.ts';
 import type { CliContext, ExitCode, Run } from './command.ts';

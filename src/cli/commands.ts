@@ -45,7 +45,7 @@ export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<Comm
     options: {
       port: {
         flags: '--port <n>',
-        help: 'port for health and metrics; 0: any free one (default: LOGKEEP_PORT, else 9464)',
+        help: 'port for health and metrics; 0: any free one (default: LOGKEEP_PORT, else port of the file, else 9464)',
         initial: null,
         parse: whole(0, 65_535),
       },
@@ -57,7 +57,7 @@ export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<Comm
     options: {
       job: {
         flags: '<job>',
-        help: 'its name, such as sync or trim',
+        help: 'its name: sync, sweep, backfill or trim',
         initial: '',
         parse: (text) => text,
       },
@@ -99,7 +99,7 @@ export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<Comm
     examples: ['logkeep check'],
   },
   migrate: {
-    summary: "bring the database's tables up to date (sync does it too)",
+    summary: "bring the database's tables up to date (sync and serve do it too)",
     options: { json },
     examples: ['DATABASE_URL=postgres://localhost/logs logkeep migrate'],
   },

@@ -1,16 +1,17 @@
 import { resolve } from 'node:path';
 import pg from 'pg';
-import { type App, openApp, syncStreams } from '../app.ts';
+import { lengthText } from '../amounts.ts';
+import { type App, openApp } from '../app.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { LogkeepError } from '../errors.ts';
 import { openLog } from '../log.ts';
 import type { Ms } from '../model.ts';
+import { syncStreams } from '../operations/sync.ts';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 import { SOURCES } from '../sources/list.ts';
 import { asDatabaseError, type Store } from '../store/database.ts';
 import { openEmbedded } from '../store/embedded.ts';
 import { readStatus } from '../store/status.ts';
-import { lengthText } from './amounts.ts';
 import type { CliContext, Run } from './command.ts';
 import { QUESTIONS } from './demo-questions.ts';
 import { createProgress } from './progress.ts';
@@ -164,6 +165,7 @@ function endText(dir: string): string {
 To look around with psql:   npx logkeep demo --keep     (it prints the psql command, and runs until Ctrl-C)
 To copy your own logs:      QSTASH_TOKEN=... npx logkeep sync
                             DD_API_KEY=... DD_APP_KEY=... DD_SITE=datadoghq.eu npx logkeep sync
+And to keep them complete:  npx logkeep serve           (with the same variables)
 Into a Postgres of yours:   DATABASE_URL=postgres://user:password@host/name npx logkeep sync
 Is all in order?            npx logkeep check
 The demo's files are in ${dir}; remove that folder when you are done.

@@ -1,8 +1,8 @@
 import { sql } from 'kysely';
+import { amountText, lengthText, timeText } from '../amounts.ts';
 import { resolveMoment } from '../durations.ts';
 import { asDatabaseError, type Store } from '../store/database.ts';
 import type { Gap } from '../store/schema.ts';
-import { amountText, lengthText, timeText } from './amounts.ts';
 import type { Run } from './command.ts';
 import { refuseUnknownStreams, withReadyApp } from './open.ts';
 import { tableText } from './table.ts';

@@ -88,12 +88,14 @@ Settings come from the environment alone, or from logkeep.yaml (its streams then
   DD_LOGS_QUERY, DD_LOGS_INDEX)                        makes the stream datadog.main
   DATABASE_URL (DATABASE_URL_DIRECT)                   Postgres; unset: an embedded one in ./.logkeep
   LOGKEEP_DIR, LOGKEEP_LOG_LEVEL                       its folder; how much to log
-  LOGKEEP_PORT                                         port of \`logkeep serve\`
+  LOGKEEP_HOST, LOGKEEP_PORT                           where \`logkeep serve\` tells health and metrics
+  LOGKEEP_ALERT_WEBHOOK, LOGKEEP_ALERT_SLACK           whom it tells of trouble
 
 Examples:
   $ logkeep demo                                       see it work, without any key
   $ QSTASH_TOKEN=... logkeep sync                      copy what is not copied yet
-  $ logkeep status                                     how far each stream is
+  $ logkeep serve                                      keep it complete until stopped
+  $ logkeep why                                        how far each stream is, and why
   $ logkeep check                                      what is wrong, and what to do about it
 
 Exit codes: 0 done, 1 failed (or gaps found), 2 misused.`;

@@ -1,7 +1,7 @@
+import { amountText, countText, lengthText, timeText } from '../amounts.ts';
 import type { Ms, Span } from '../model.ts';
 import type { Meter, Stream } from '../sources/source.ts';
 import type { RunEvent, RunTotals } from '../sync/run.ts';
-import { amountText, countText, lengthText, timeText } from './amounts.ts';
 import type { CliContext } from './command.ts';
 import { printable } from './table.ts';
 

@@ -1,3 +1,4 @@
+import { amountText, countText, timeText } from '../amounts.ts';
 import { type App, openStreams } from '../app.ts';
 import { isFailure, LogkeepError } from '../errors.ts';
 import { keepHidden } from '../redact.ts';
@@ -11,7 +12,6 @@ import {
   type Waiting,
   type WaitingQuery,
 } from '../store/quarantine.ts';
-import { amountText, countText, timeText } from './amounts.ts';
 import type { Run } from './command.ts';
 import { withReadyApp } from './open.ts';
 import { printable, tableText } from './table.ts';

@@ -5,7 +5,7 @@ import { chooseStreams, loadConfig } from '../config.ts';
 import { CONSEQUENCE, LogkeepError } from '../errors.ts';
 import { openLog } from '../log.ts';
 import { nearest } from '../nearest.ts';
-import { openHouse } from '../serve/house.ts';
+import { openBackend } from '../serve/backend.ts';
 import type { JobQueue } from '../serve/queue.ts';
 import { startWorker } from '../serve/worker.ts';
 import { SOURCES } from '../sources/list.ts';
@@ -28,7 +28,7 @@ export const run: Run<'run'> = async (options, context) => {
   if (!job.perStream && options.stream.length > 0) {
     throw new LogkeepError(
       'config',
-      `--stream: expected without it, as ${job.name} is not a job of one stream`,
+      `--stream: "${options.stream[0]}": expected none, as ${job.name} is not a job of one stream; leave it out`,
     );
   }
   const config = loadConfig({
@@ -40,12 +40,12 @@ export const run: Run<'run'> = async (options, context) => {
   });
   const chosen = chooseStreams(config.streams, options.stream);
   const log = openLog(config.logLevel);
-  const house = await openHouse({ config, jobs: JOBS, log });
+  const backend = await openBackend({ config, jobs: JOBS, log });
   try {
     const app = await openApp(config, chosen, context.clock, log, { migrate: false });
     const reports = new Map<string, JobReport>();
     const worker = startWorker({
-      queue: house.queue,
+      queue: backend.queue,
       jobs: [job],
       log,
       find: (_, { stream }) => {
@@ -60,7 +60,7 @@ export const run: Run<'run'> = async (options, context) => {
       const targets = job.perStream ? chosen.map(({ id }): string => id) : [null];
       const all = await Promise.all(
         targets.map(async (stream) => {
-          const done = await follow(job, stream, { house, worker, reports, app }, context);
+          const done = await follow(job, stream, { backend, worker, reports, app }, context);
           tell(job, done, options.json, context);
           return done;
         }),
@@ -71,12 +71,12 @@ export const run: Run<'run'> = async (options, context) => {
       await app.close();
     }
   } finally {
-    await house.close();
+    await backend.close();
   }
 };
 
 interface Following {
-  readonly house: { readonly queue: JobQueue };
+  readonly backend: { readonly queue: JobQueue };
   readonly worker: { wake(job: string): void };
   readonly reports: ReadonlyMap<string, JobReport>;
   readonly app: App;
@@ -86,7 +86,7 @@ interface Following {
 async function follow(
   job: Job,
   stream: string | null,
-  { house: { queue }, worker, reports }: Following,
+  { backend: { queue }, worker, reports }: Following,
   { signal, clock, stderr }: CliContext,
 ): Promise<Done> {
   const name = stream === null ? job.name : `${stream}: ${job.name}`;
@@ -106,7 +106,7 @@ async function follow(
         counts: own.counts,
       };
     }
-    const state = await queue.look(job.name, id);
+    const state = await queue.stateOf(job.name, id);
     if (state.status === 'gone') break;
     if (state.status === 'finished')
       return { stream, ...(state.report as Omit<Done, 'stream'> | null) } as Done;

@@ -1,6 +1,6 @@
+import { amountText, lengthText } from '../amounts.ts';
 import { LogkeepError } from '../errors.ts';
 import { startSandbox } from '../sandbox/sandbox.ts';
-import { amountText, lengthText } from './amounts.ts';
 import type { Run } from './command.ts';
 import { exportLines } from './shell.ts';
 
@@ -32,7 +32,7 @@ export const run: Run<'sandbox'> = async (
     );
     stderr.write(
       `stand-ins of both APIs at ${sandbox.url}: about ${amountText(entries, 'entry', 'entries')} each over ${lengthText(historyMs)}, ` +
-        'and new ones each second; in another terminal, set the variables above and run `logkeep sync`; Ctrl-C stops\n',
+        'and new ones each second; in another terminal, set the variables above and run `logkeep sync` or `logkeep serve`; Ctrl-C stops\n',
     );
     if (!signal.aborted) await new Promise((done) => signal.addEventListener('abort', done, { once: true }));
     return 0;

@@ -1,7 +1,8 @@
+import { amountText, countText, lengthText, timeText } from '../amounts.ts';
 import type { Ms } from '../model.ts';
+import { backfillText } from '../serve/why.ts';
 import type { RunStatus, StreamStatus } from '../store/status.ts';
 import { quantile, total } from '../sync/overlap.ts';
-import { amountText, countText, lengthText, timeText } from './amounts.ts';
 import { printable, tableText } from './table.ts';
 
 /** A stream to show. `changed`: its settings ask for other entries than those that its progress is about. */
@@ -84,6 +85,8 @@ function notesOf({ status, setting }: Listed, nowMs: Ms): readonly string[] {
       `window in hand ${timeText(fromMs)} to ${timeText(toMs)}, ${amountText(pages, 'page')} stored, ${hands}`,
     );
   }
+  const backfill = backfillText(status, 1);
+  if (backfill !== null) notes.push(`${backfill}: \`logkeep serve\` or \`logkeep backfill\` goes on with it`);
   if (gaps.length > 0) notes.push('`logkeep gaps` lists what is missing, and what to do');
   if (setting === 'in force' && nearExpiry(status)) {
     notes.push(
@@ -131,6 +134,11 @@ function progressJson(status: StreamStatus): Readonly<Record<string, unknown>> {
     settled_to: iso(status.settledToMs),
     lag_ms: status.lagMs,
     gaps: status.gaps.map(({ kind, count, lengthMs }) => ({ kind, count, length_ms: lengthMs })),
+    backfill: status.backfill && {
+      open: status.backfill.count,
+      missing_ms: status.backfill.missingMs,
+      expires_in_ms: status.backfill.expiresInMs,
+    },
     rows: status.rows,
     quarantined: status.quarantined,
     last_run: run && {

@@ -1,7 +1,8 @@
-import type { App, SyncResult } from '../app.ts';
+import { amountText, bytesText, countText, lengthText, timeText } from '../amounts.ts';
+import type { App } from '../app.ts';
 import { CONSEQUENCE } from '../errors.ts';
+import type { ReadResult } from '../operations/read.ts';
 import { asDatabaseError } from '../store/database.ts';
-import { amountText, bytesText, countText, lengthText, timeText } from './amounts.ts';
 import type { CliContext } from './command.ts';
 import { printable } from './table.ts';
 
@@ -17,7 +18,7 @@ interface ReportOptions {
 /** One line for each stream on stdout, text or JSON; what to do next, where something is left to do, on stderr. */
 export async function reportSync(
   app: App,
-  results: readonly SyncResult[],
+  results: readonly ReadResult[],
   { context, json, shares }: ReportOptions,
 ): Promise<void> {
   const until = await coveredUntil(app);
@@ -43,7 +44,7 @@ export async function reportSync(
   }
 }
 
-function deeds({ totals, meter }: SyncResult): string {
+function deeds({ totals, meter }: ReadResult): string {
   const parts = [
     `${amountText(totals.fresh, 'new entry', 'new entries')}`,
     `${countText(totals.known)} known`,
@@ -57,7 +58,7 @@ function deeds({ totals, meter }: SyncResult): string {
 }
 
 function asJson(
-  { stream, outcome, error, totals, meter }: SyncResult,
+  { stream, outcome, error, totals, meter }: ReadResult,
   coveredTo: Date | null,
 ): Readonly<Record<string, unknown>> {
   return {

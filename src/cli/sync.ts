@@ -1,8 +1,9 @@
-import { openApp, syncStreams } from '../app.ts';
+import { openApp } from '../app.ts';
 import { chooseStreams, loadConfig } from '../config.ts';
 import { formatDuration } from '../durations.ts';
 import { LogkeepError } from '../errors.ts';
 import { openLog } from '../log.ts';
+import { syncStreams } from '../operations/sync.ts';
 import { SOURCES } from '../sources/list.ts';
 import type { Outcome } from '../sync/ledger.ts';
 import type { Run } from './command.ts';

@@ -31,7 +31,9 @@ export const alerts = z.strictObject({
   ),
   lag: duration(MINUTE, 30 * DAY)
     .prefault('15m')
-    .describe('A stream that is further behind than this is in trouble.'),
+    .describe(
+      'A stream that is further behind than this is in trouble; with a rare schedule, more than the time between two runs. Three minutes beyond settle are never trouble.',
+    ),
   expiry: duration(MINUTE, 30 * DAY)
     .prefault('12h')
     .describe(

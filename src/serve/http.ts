@@ -64,11 +64,17 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   };
 }
 
+const REFUSALS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another process listens there',
+  EADDRNOTAVAIL: 'this machine does not have that address',
+  EACCES: 'only root may listen there',
+  ENOTFOUND: 'no such host',
+};
+
 function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const refuse = (error: NodeJS.ErrnoException) => {
-      const what =
-        error.code === 'EADDRINUSE' ? 'another process listens there' : `${error.code ?? error.message}`;
+      const what = REFUSALS[error.code ?? ''] ?? error.code ?? error.message;
       reject(
         new LogkeepError(
           'config',

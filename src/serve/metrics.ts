@@ -56,7 +56,7 @@ export function createMetrics({ read, depth, version, log }: MetricsOptions): Me
   });
   const alerts = new Gauge({
     name: 'logkeep_alerts',
-    help: 'Trouble that this process sees going on: 1 for each stream and kind.',
+    help: 'Alerts that fire, as this process sees it: 1 for each stream and kind.',
     labelNames: ['stream', 'kind'],
     registers,
   });

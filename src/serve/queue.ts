@@ -4,12 +4,12 @@ import { PgBoss } from 'pg-boss';
 import type { Job } from '../../jobs/job.ts';
 import type { Log } from '../log.ts';
 import type { Ms } from '../model.ts';
-import { asDatabaseError, connectionString } from '../store/database.ts';
+import { asDatabaseError, connectionString, naming } from '../store/database.ts';
 
 const SCHEMA = 'logkeep_job';
 /** Without a sign of life for so long (pg-boss's least), a job is another's to take. */
 const HEARTBEAT_S = 10;
-/** How often somebody looks for such jobs. The whole house looks once in that time, not each process. */
+/** How often somebody looks for such jobs. All processes together look once in that time. */
 const MONITOR_S = 3;
 /** Finished jobs stay until every process has had the same tick, and no longer. */
 const KEEPING: QueueKeeping = { finishedS: 60, maintenanceS: 30 };
@@ -23,7 +23,7 @@ const BEYOND_LIMIT_S = 120;
 /** A job that this process has the right to work on. */
 export interface Claim {
   readonly job: string;
-  /** Null: of the whole house. */
+  /** Null: of no stream. */
   readonly stream: string | null;
   readonly id: string;
   /** How often it was begun before. */
@@ -35,7 +35,7 @@ export type JobState =
   | { readonly status: 'waiting' | 'active' | 'gone' }
   | { readonly status: 'finished'; readonly report: Readonly<Record<string, unknown>> | null };
 
-/** Jobs that wait or are worked on, by the whole house. */
+/** Jobs that wait or are worked on, by whichever process. */
 export interface QueueDepth {
   readonly job: string;
   readonly waiting: number;
@@ -54,13 +54,13 @@ export interface JobQueue {
   /** Jobs of a kind to work on now, `most` at most, none of the streams `except`. */
   take(job: string, most: number, except: readonly string[]): Promise<readonly Claim[]>;
   /** A sign of life; gives the claims that are no longer ours. */
-  hold(claims: readonly Claim[]): Promise<readonly Claim[]>;
+  renew(claims: readonly Claim[]): Promise<readonly Claim[]>;
   finish(claim: Claim, report: Readonly<Record<string, unknown>>): Promise<void>;
   /** Lets another process, or this one later, have it. */
   giveBack(claim: Claim): Promise<void>;
   /** The job of this stream that waits or is worked on; null: none. */
   current(job: string, stream: string | null): Promise<string | null>;
-  look(job: string, id: string): Promise<JobState>;
+  stateOf(job: string, id: string): Promise<JobState>;
   depth(): Promise<readonly QueueDepth[]>;
   close(): Promise<void>;
 }
@@ -137,13 +137,7 @@ export async function openQueue({ pool, jobs, log, keeping = KEEPING }: QueueOpt
     reindex: false,
   });
   listen(boss, log);
-  const named = async <T>(doing: string, work: () => Promise<T>): Promise<T> => {
-    try {
-      return await work();
-    } catch (error) {
-      throw asDatabaseError(`job queue: ${doing}`, error);
-    }
-  };
+  const named = <T>(doing: string, work: () => Promise<T>) => naming(`job queue: ${doing}`, work);
   await named('open', () => boss.start());
   return {
     send: (job, stream, tickMs) =>
@@ -173,8 +167,8 @@ export async function openQueue({ pool, jobs, log, keeping = KEEPING }: QueueOpt
         });
         return taken.map(({ id, data, retryCount }) => ({ job, stream: data.stream, id, retryCount }));
       }),
-    hold: (claims) =>
-      named('hold', async () => {
+    renew: (claims) =>
+      named('renew', async () => {
         const lost = await Promise.all(
           claims.map(async (claim) => {
             // Documented, but left out of its types.
@@ -193,7 +187,7 @@ export async function openQueue({ pool, jobs, log, keeping = KEEPING }: QueueOpt
         const found = await boss.findJobs(job, { key: stream ?? job });
         return found.find(({ state }) => ['created', 'retry', 'active'].includes(state))?.id ?? null;
       }),
-    look: (job, id) =>
+    stateOf: (job, id) =>
       named('look', async (): Promise<JobState> => {
         const [found] = await boss.findJobs(job, { id });
         if (found === undefined) return { status: 'gone' };

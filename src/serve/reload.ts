@@ -2,7 +2,7 @@ import type { Config } from '../config.ts';
 import { LogkeepError } from '../errors.ts';
 
 /** Throws `config` where settings differ that only a restart can change: the database, and where health is served. */
-export function refuseMoved(old: Config, next: Config): void {
+export function refuseRestartOnly(old: Config, next: Config): void {
   const moved = [
     ['database_url', old.database.url, next.database.url],
     ['database_url_direct', old.database.directUrl, next.database.directUrl],

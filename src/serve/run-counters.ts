@@ -19,7 +19,7 @@ export interface RunCount {
 
 /** Counters of what the runs of this process do: aggregate them with sum. */
 export interface RunCounters {
-  /** One execution begins; `stream` null: a job of the whole house. */
+  /** One execution begins; `stream` null: a job of no stream. */
   begin(job: string, stream: string | null): RunCount;
 }
 

@@ -6,11 +6,11 @@ import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { isFailure } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { type Clockwork, startClockwork, timetable } from './clockwork.ts';
-import { type House, openHouse, whenThere } from './house.ts';
-import { type Lookout, openLookout } from './lookout.ts';
-import { refuseMoved } from './reload.ts';
-import { createTicker, type Ticker } from './ticker.ts';
+import { type Backend, openBackend, SILENCE_MS, untilReachable } from './backend.ts';
+import { type Cron, startCron, timetableOf } from './cron.ts';
+import { createDispatcher } from './dispatcher.ts';
+import { type Monitor, openMonitor } from './monitor.ts';
+import { refuseRestartOnly } from './reload.ts';
 import { startWorker, type Work, type Worker } from './worker.ts';
 
 /** What serving needs. */
@@ -30,11 +30,17 @@ export interface ServeOptions {
   readonly onHangup: (reload: () => void) => void;
 }
 
-/** The settings in force and what is open with them. */
-interface Reign {
+/** The settings in force and what is open with them. A reload puts another in its place. */
+interface Generation {
   readonly config: Config;
   readonly app: App;
-  readonly clockwork: Clockwork;
+  readonly cron: Cron;
+}
+
+/** What SIGHUP does, and whether it came before anything could be done. */
+interface Hangup {
+  heard: boolean;
+  reload: (() => void) | null;
 }
 
 /**
@@ -46,60 +52,58 @@ export async function serve(options: ServeOptions): Promise<void> {
   const { config, jobs, version, clock, log, signal } = options;
   const holder = `${hostname()}:${process.pid}:${randomBytes(3).toString('hex')}`;
   const { host, port } = config;
-  const lookout = await openLookout({ host, port, holder, version, clock, log });
-  log.info({ holder, pid: process.pid, url: lookout.url }, 'listening');
-  let house: House | null = null;
+  const hangup: Hangup = { heard: false, reload: null };
+  // From the start on: whoever has no ear for it is ended by it.
+  options.onHangup(() => {
+    hangup.heard = true;
+    hangup.reload?.();
+  });
+  const monitor = await openMonitor({ host, port, holder, version, clock, log });
+  log.info({ holder, pid: process.pid, url: monitor.url }, 'listening');
+  let backend: Backend | null = null;
   try {
     const waiting = { clock, log, signal };
-    house = await orAborted(signal, () => whenThere(() => openHouse({ config, jobs, log }), waiting));
-    if (house === null) return;
-    lookout.movedIn(house);
-    const app = await orAborted(signal, () => whenThere(() => openReign(config, holder, options), waiting));
-    if (app !== null) await serveFrom(house, app, lookout, holder, options);
+    backend = await orAborted(signal, () =>
+      untilReachable(() => openBackend({ config, jobs, log }), waiting),
+    );
+    if (backend === null) return;
+    monitor.attach(backend);
+    const app = await orAborted(signal, () =>
+      untilReachable(() => openAppAs(holder, config, options), waiting),
+    );
+    if (app !== null) await serveFrom(backend, app, monitor, holder, { ...options, hangup });
   } finally {
-    await lookout.close();
-    await house?.close();
+    await monitor.close();
+    await backend?.close();
     log.info({ holder }, 'left');
   }
 }
 
 async function serveFrom(
-  house: House,
+  { queue }: Backend,
   first: App,
-  lookout: Lookout,
+  monitor: Monitor,
   holder: string,
-  options: ServeOptions,
+  options: ServeOptions & { readonly hangup: Hangup },
 ): Promise<void> {
-  const { jobs, log, signal } = options;
-  const { queue } = house;
-  let reign: Reign;
-  const find = (job: Job, { stream }: { readonly stream: string | null }): Work | null => {
-    const { app, config } = reign;
-    const open = app.streams.find(({ stream: { id } }) => id === stream);
-    if (job.perStream && open === undefined) return null;
-    return async (aborted) => {
-      const count = lookout.runs.begin(job.name, stream);
-      const context: JobContext = { app, config, signal: aborted, watch: (_, event) => count.event(event) };
-      let report: JobReport | null = null;
-      try {
-        report = await (job.perStream ? job.run(context, open as OpenStream) : job.run(context));
-        return report;
-      } finally {
-        count.end(report);
-      }
-    };
-  };
-  const ticker: Ticker = createTicker({ queue, log, wake: (job) => worker.wake(job) });
-  const begin = (config: Config, app: App): Reign => {
-    const entries = timetable(jobs, config.streams);
-    const clockwork = startClockwork(entries, ticker.tick, log);
+  const { jobs, log, signal, hangup } = options;
+  let current: Generation;
+  const worker: Worker = startWorker({
+    queue,
+    jobs,
+    log,
+    find: (job, { stream }) => workOf(job, stream, current, monitor),
+  });
+  const dispatcher = createDispatcher({ queue, log, wake: worker.wake });
+  const begin = (config: Config, app: App): Generation => {
+    const timetable = timetableOf(jobs, config.streams);
+    const cron = startCron(timetable, dispatcher.send, log);
     // Whatever was missed while nobody served: what is to do, the tables know.
-    ticker.tickAll(entries);
-    return { config, app, clockwork };
+    dispatcher.sendAll(timetable);
+    return { config, app, cron };
   };
-  const worker: Worker = startWorker({ queue, jobs, log, find });
-  reign = begin(options.config, first);
-  await lookout.watch(options.config, first.streams);
+  current = begin(options.config, first);
+  await monitor.watch(options.config, first.streams);
   log.info(
     {
       holder,
@@ -111,48 +115,68 @@ async function serveFrom(
   );
 
   const reload = async (): Promise<void> => {
-    const old = reign;
+    const old = current;
     let config: Config;
     let app: App;
     try {
       config = options.reread();
-      refuseMoved(old.config, config);
-      app = await openReign(config, holder, options);
+      refuseRestartOnly(old.config, config);
+      app = await openAppAs(holder, config, options);
     } catch (error) {
       log.error({ error: String(error) }, 'settings not taken over: the old ones go on');
       return;
     }
     await worker.pause();
-    old.clockwork.stop();
+    old.cron.stop();
     options.setLevel(config);
-    reign = begin(config, app);
+    current = begin(config, app);
     worker.go();
     log.info({ streams: config.streams.map(({ id }) => id) }, 'settings taken over');
-    const trouble = (error: unknown) =>
-      log.warn({ error: String(error) }, 'settings taken over with trouble');
-    await lookout.watch(config, app.streams).catch(trouble);
-    await old.app.close().catch(trouble);
+    const warn = (error: unknown) => log.warn({ error: String(error) }, 'settings taken over with trouble');
+    await monitor.watch(config, app.streams).catch(warn);
+    await old.app.close().catch(warn);
   };
   let reloading: Promise<void> = Promise.resolve();
-  options.onHangup(() => {
+  hangup.reload = () => {
     if (!signal.aborted) reloading = reloading.then(reload);
-  });
+  };
+  if (hangup.heard) hangup.reload();
 
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
-  log.info({ holder, in_hand: worker.executions().length }, 'leaving: finishing the batches in hand');
-  ticker.stop();
+  log.info({ holder, in_hand: worker.inHand() }, 'leaving: finishing the batches in hand');
+  dispatcher.stop();
   await reloading;
-  reign.clockwork.stop();
+  current.cron.stop();
   await worker.stop();
-  await reign.app.close();
+  await current.app.close();
 }
 
-/** Each settings' app is of one holder, so that others see one process. */
-async function openReign(config: Config, holder: string, { clock, log }: ServeOptions): Promise<App> {
-  return { ...(await openApp(config, config.streams, clock, log, { migrate: false })), holder };
+/** What is to be done for a job; null: its stream is not in our settings. */
+function workOf(job: Job, stream: string | null, { app, config }: Generation, monitor: Monitor): Work | null {
+  const open = app.streams.find(({ stream: { id } }) => id === stream);
+  if (job.perStream && open === undefined) return null;
+  return async (signal) => {
+    const count = monitor.runs.begin(job.name, stream);
+    const context: JobContext = { app, config, signal, watch: (_, event) => count.event(event) };
+    let report: JobReport | null = null;
+    try {
+      report = await (job.perStream ? job.run(context, open as OpenStream) : job.run(context));
+      return report;
+    } finally {
+      count.end(report);
+    }
+  };
+}
+
+/** The app of each generation is of one holder, so that others see one process. */
+async function openAppAs(holder: string, config: Config, { clock, log }: ServeOptions): Promise<App> {
+  return {
+    ...(await openApp(config, config.streams, clock, log, { migrate: false, silenceMs: SILENCE_MS })),
+    holder,
+  };
 }
 
 /** Null where the signal ended it. */

@@ -35,6 +35,11 @@ const READINGS: readonly Reading[] = [
     value: ({ windows }) => windows.length,
   },
   {
+    name: 'logkeep_stream_backfill_missing_seconds',
+    help: 'Event time that open backfills have still to read.',
+    value: ({ backfill }) => (backfill?.missingMs ?? 0) / 1000,
+  },
+  {
     name: 'logkeep_stream_failing_runs',
     help: 'Syncs that failed, one after the other, since the last one that was done.',
     value: ({ failing }) => failing?.runs ?? 0,

@@ -1,7 +1,7 @@
-import { lengthText } from '../cli/amounts.ts';
+import { lengthText } from '../amounts.ts';
 import type { Ms } from '../model.ts';
 import type { Due } from '../store/alerts.ts';
-import { TROUBLE, type TroubleKind } from './trouble.ts';
+import { ALERT_KINDS, type AlertKind } from './alert-rules.ts';
 
 /** Forms of message: a JSON document of ours, or the one that Slack's incoming webhooks take. */
 export type Receiver = 'webhook' | 'slack';
@@ -43,7 +43,7 @@ export function documentOf(due: readonly Due[], nowMs: Ms): unknown {
     alerts: due.map(({ stream, kind, sentence, sinceMs, endedMs, sends }) => ({
       status: endedMs === null ? 'firing' : 'resolved',
       kind,
-      ...TROUBLE[kind as TroubleKind],
+      ...ALERT_KINDS[kind as AlertKind],
       stream,
       since: new Date(sinceMs).toISOString(),
       ended_at: endedMs === null ? null : new Date(endedMs).toISOString(),
@@ -59,7 +59,7 @@ export function slackMessage(due: readonly Due[]): { readonly text: string } {
     if (endedMs !== null) {
       return `:white_check_mark: *${kind}* of ${mild(stream)} is over after ${lengthText(Math.max(0, endedMs - sinceMs))}`;
     }
-    const { severity, remedy } = TROUBLE[kind as TroubleKind];
+    const { severity, remedy } = ALERT_KINDS[kind as AlertKind];
     const again = sends === 0 ? '' : ` (told ${sends + 1} times)`;
     return `${severity === 'critical' ? ':rotating_light:' : ':warning:'} *${kind}*${again}: ${mild(sentence)}. To do: ${mild(remedy)}.`;
   });

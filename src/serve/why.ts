@@ -1,7 +1,6 @@
-import { amountText, countText, lengthText } from '../cli/amounts.ts';
+import { amountText, clockText, countText, lengthText, spanText } from '../amounts.ts';
 import type { Ms, Span } from '../model.ts';
 import type { RunStatus, StreamStatus } from '../store/status.ts';
-import { clockText, spanText } from './moments.ts';
 
 /** Why a stream is where it is: the first of these that holds, in this order of asking. */
 export type Cause =
@@ -58,23 +57,24 @@ type Reason = Pick<Why, 'cause' | 'sinceMs' | 'untilMs'> & { readonly text: stri
 
 /** One sentence about one stream: how far it is behind, why, what comes next and what is lost. Pure. */
 export function explain(input: WhyInput): Why {
-  const { stream, status, settleMs } = input;
+  const { stream, status, settleMs, processes } = input;
   if (status === null) return neverRead(input);
   const behindMs = Math.max(0, status.nowMs - (status.coveredToMs ?? status.askedFromMs));
   const lostMs = lengthOf(status, 'expired');
-  const holesMs = lengthOf(status, 'hole');
-  const late = behindMs > (settleMs ?? 0) + TOLERATED_MS;
+  const { count: holes, lengthMs: holesMs } = status.owedHoles;
+  const late = isLate(behindMs, settleMs);
   const next = late || holesMs > 0 ? nextWindow(status, settleMs ?? 0) : null;
   const reason = late || holesMs > 0 ? reasonOf(input, status) : fine(status);
   const head = late
     ? `${stream} is ${lengthText(behindMs)} behind`
     : holesMs > 0
-      ? `${stream} is caught up but for ${amountText(countOf(status, 'hole'), 'hole')} (${lengthText(holesMs)})`
+      ? `${stream} is caught up but for ${amountText(holes, 'hole')} (${lengthText(holesMs)})`
       : `${stream} is caught up`;
   const parts = [
     `${head}${reason.text}`,
     next === null ? null : `next window ${spanText(next, status.nowMs)}`,
     lossText(status, lostMs),
+    backfillText(status, processes),
   ];
   return {
     stream,
@@ -86,6 +86,11 @@ export function explain(input: WhyInput): Why {
     sinceMs: reason.sinceMs,
     untilMs: reason.untilMs,
   };
+}
+
+/** Whether a stream that is `behindMs` behind is not caught up. */
+export function isLate(behindMs: number, settleMs: number | null): boolean {
+  return behindMs > (settleMs ?? 0) + TOLERATED_MS;
 }
 
 function neverRead({ stream, processes, changed = false }: WhyInput): Why {
@@ -215,12 +220,17 @@ function lossText(status: StreamStatus, lostMs: number): string {
     : `${lost}; what is not read expires from ${from} on, in ${lengthText(expiresInMs)}`;
 }
 
-function lengthOf(status: StreamStatus, kind: string): number {
-  return status.gaps.find((gap) => gap.kind === kind)?.lengthMs ?? 0;
+/** What open backfills still have to do; null: none is open. */
+export function backfillText({ backfill }: Pick<StreamStatus, 'backfill'>, processes: number): string | null {
+  if (backfill === null) return null;
+  const { count, missingMs, expiresInMs } = backfill;
+  const oldest = expiresInMs <= 0 ? 'is expiring now' : `expires in ${lengthText(expiresInMs)}`;
+  const idle = processes === 0 ? ', and no process runs' : '';
+  return `${amountText(count, 'backfill has', 'backfills have')} ${lengthText(missingMs)} left to read, the oldest of which ${oldest}${idle}`;
 }
 
-function countOf(status: StreamStatus, kind: string): number {
-  return status.gaps.find((gap) => gap.kind === kind)?.count ?? 0;
+function lengthOf(status: StreamStatus, kind: string): number {
+  return status.gaps.find((gap) => gap.kind === kind)?.lengthMs ?? 0;
 }
 
 function shorten(text: string): string {

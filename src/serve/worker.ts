@@ -7,9 +7,9 @@ import type { Claim, JobQueue } from './queue.ts';
 /** How often it is looked whether something waits; a tick of our own clock does not wait for it. */
 const POLL_MS = 2_000;
 /** How often we say that a job is in hand; well within the queue's ten seconds. */
-const HOLD_MS = 3_000;
+const RENEW_MS = 3_000;
 /** How often a job's end is told to a database that is away: after that its heartbeat has run out anyway. */
-const TELL_TRIES = 5;
+const SETTLE_TRIES = 5;
 
 /** Does one job; failed calls may be thrown or reported. */
 export type Work = (signal: AbortSignal) => Promise<JobReport>;
@@ -35,10 +35,8 @@ export interface WorkerOptions {
 export interface Worker {
   /** Something of this kind may wait: looks at once. */
   wake(job: string): void;
-  /** What is in hand. */
-  executions(): readonly Execution[];
-  /** Since when, by `performance.now()`, the queue cannot be reached; null: it can. */
-  awaySince(): number | null;
+  /** How many jobs are in hand. */
+  inHand(): number;
   /** Hands over what is in hand, after the batch of each; takes nothing until `go`. */
   pause(): Promise<void>;
   go(): void;
@@ -54,31 +52,31 @@ interface Running extends Execution {
 /** Starts working at once. */
 export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions): Worker {
   const running = new Set<Running>();
-  /** Streams that other processes know and this one does not. */
-  const strangers = new Set<string>();
+  /** Streams that other processes have in their settings and this one has not. */
+  const foreign = new Set<string>();
   const woken = new Set<string>();
   let state: 'going' | 'paused' | 'stopped' = 'going';
-  let away: number | null = null;
-  let holding = false;
+  let awaySince: number | null = null;
+  let renewing = false;
   let wakeUp: (() => void) | null = null;
 
   async function loop(): Promise<void> {
     while (state !== 'stopped') {
       try {
-        if (state === 'going') await look();
-        if (away !== null)
-          log.info({ ms: Math.round(performance.now() - away) }, 'the job queue is reachable again');
-        away = null;
+        if (state === 'going') await takeWaiting();
+        if (awaySince !== null)
+          log.info({ ms: Math.round(performance.now() - awaySince) }, 'the job queue is reachable again');
+        awaySince = null;
       } catch (error) {
-        if (away === null)
+        if (awaySince === null)
           log.warn({ error: String(error) }, 'the job queue cannot be reached: waiting for the database');
-        away ??= performance.now();
+        awaySince ??= performance.now();
       }
-      await rest();
+      await idle();
     }
   }
 
-  async function look(): Promise<void> {
+  async function takeWaiting(): Promise<void> {
     const asked = [...woken];
     woken.clear();
     const names = asked.length > 0 ? asked : await queue.due();
@@ -86,16 +84,16 @@ export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions)
       if (!names.includes(job.name)) continue;
       const free = job.atOnce - [...running].filter((one) => one.job === job).length;
       if (free <= 0) continue;
-      const claims = await queue.take(job.name, free, [...strangers]);
+      const claims = await queue.take(job.name, free, [...foreign]);
       for (const claim of claims) begin(job, claim);
     }
   }
 
-  function rest(): Promise<void> {
+  function idle(): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, woken.size > 0 && away === null ? 0 : POLL_MS);
+      const timer = setTimeout(resolve, woken.size > 0 && awaySince === null ? 0 : POLL_MS);
       wakeUp = () => {
-        if (away !== null && state !== 'stopped') return;
+        if (awaySince !== null && state !== 'stopped') return;
         clearTimeout(timer);
         resolve();
       };
@@ -105,8 +103,8 @@ export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions)
   function begin(job: Job, claim: Claim): void {
     const work = state === 'going' ? find(job, claim) : null;
     if (work === null) {
-      if (claim.stream !== null && state === 'going') strangers.add(claim.stream);
-      void tell(claim, () => queue.giveBack(claim));
+      if (claim.stream !== null && state === 'going') foreign.add(claim.stream);
+      void settle(claim, () => queue.giveBack(claim));
       return;
     }
     const abort = new AbortController();
@@ -128,17 +126,17 @@ export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions)
         ),
       job.timeoutMs,
     );
-    const report = await settled(one, work);
+    const report = await reportOf(one, work);
     clearTimeout(limit);
     running.delete(one);
     onReport?.(one, report);
-    sayReport(one, report);
+    logReport(one, report);
     if (isFailure(abort.signal.reason, 'lease')) return;
     if (abort.signal.reason === HANDED_OVER && report.outcome === 'stopped') {
-      await tell(claim, () => queue.giveBack(claim));
+      await settle(claim, () => queue.giveBack(claim));
       return;
     }
-    await tell(claim, () =>
+    await settle(claim, () =>
       queue.finish(claim, {
         outcome: report.outcome,
         error: report.error === null ? null : report.error.message,
@@ -147,26 +145,40 @@ export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions)
     );
   }
 
-  async function settled(one: Running, work: Work): Promise<JobReport> {
+  async function reportOf(one: Running, work: Work): Promise<JobReport> {
     try {
       return await work(one.abort.signal);
     } catch (error) {
-      if (error instanceof LogkeepError) return { outcome: 'failed', error, counts: {} };
+      if (error instanceof LogkeepError) return { outcome: 'failed', error, window: null, counts: {} };
       // One job's bug must not end the others; its tick will come again.
       const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
       log.error(
         { job: one.job.name, stream: one.claim.stream, stack },
         'this is a bug in logkeep; please report it',
       );
-      return { outcome: 'failed', error: new LogkeepError('aborted', String(error)), counts: {} };
+      return {
+        outcome: 'failed',
+        error: new LogkeepError('aborted', String(error)),
+        window: null,
+        counts: {},
+      };
     }
   }
 
-  function sayReport({ job, claim, startedMs }: Running, { outcome, error, counts }: JobReport): void {
+  function logReport(
+    { job, claim, startedMs }: Running,
+    { outcome, error, window, counts }: JobReport,
+  ): void {
     const fields = {
       job: job.name,
       ...(claim.stream === null ? {} : { stream: claim.stream }),
       outcome,
+      ...(window === null
+        ? {}
+        : {
+            window_from: new Date(window.from).toISOString(),
+            window_to: new Date(window.to).toISOString(),
+          }),
       ms: Math.round(performance.now() - startedMs),
       ...counts,
     };
@@ -177,13 +189,13 @@ export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions)
     } else log.info(fields, 'run ended');
   }
 
-  /** Tells the queue what became of a claim; where it cannot be told, the heartbeat tells it. */
-  async function tell(claim: Claim, telling: () => Promise<void>): Promise<void> {
+  /** Tells the queue what became of a claim; where that fails, the claim runs out by itself. */
+  async function settle(claim: Claim, settling: () => Promise<void>): Promise<void> {
     for (let tries = 1; ; tries++) {
       try {
-        return await telling();
+        return await settling();
       } catch (error) {
-        if (tries === TELL_TRIES || state === 'stopped') {
+        if (tries === SETTLE_TRIES || state === 'stopped') {
           log.debug(
             { job: claim.job, stream: claim.stream, error: String(error) },
             'end of job not recorded',
@@ -195,11 +207,11 @@ export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions)
     }
   }
 
-  async function hold(): Promise<void> {
-    if (holding || running.size === 0) return;
-    holding = true;
+  async function renew(): Promise<void> {
+    if (renewing || running.size === 0) return;
+    renewing = true;
     try {
-      const lost = await queue.hold([...running].map(({ claim }) => claim));
+      const lost = await queue.renew([...running].map(({ claim }) => claim));
       for (const one of running) {
         if (!lost.includes(one.claim)) continue;
         log.warn({ job: one.job.name, stream: one.claim.stream }, 'another process took the job over');
@@ -208,7 +220,7 @@ export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions)
     } catch (error) {
       log.debug({ error: String(error) }, 'sign of life not given');
     } finally {
-      holding = false;
+      renewing = false;
     }
   }
 
@@ -218,21 +230,20 @@ export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions)
     await Promise.all(ended);
   }
 
-  const holder = setInterval(() => void hold(), HOLD_MS);
+  const renewal = setInterval(() => void renew(), RENEW_MS);
   const looping = loop();
   return {
     wake(job) {
       woken.add(job);
       wakeUp?.();
     },
-    executions: () => [...running],
-    awaySince: () => away,
+    inHand: () => running.size,
     async pause() {
       state = 'paused';
       await handOver();
     },
     go() {
-      strangers.clear();
+      foreign.clear();
       state = 'going';
       for (const { name } of jobs) woken.add(name);
       wakeUp?.();
@@ -241,7 +252,7 @@ export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions)
       state = 'stopped';
       wakeUp?.();
       await Promise.all([handOver(), looping]);
-      clearInterval(holder);
+      clearInterval(renewal);
     },
   };
 }

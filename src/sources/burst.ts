@@ -3,7 +3,7 @@ import type { KnownWindow, LocalRation } from './ration.ts';
 import { SHORT_WINDOW_MS } from './shared-quota.ts';
 
 /** Who uses a credential besides this process, and whether this one reads the live log. */
-export interface Company {
+export interface Peers {
   readonly others: number;
   readonly othersLive: number;
   readonly live: boolean;
@@ -16,9 +16,9 @@ export interface Burst {
   /** The window's length as told, else the longest rest of one that was seen; 0: none was. */
   periodMs(now: Ms): Ms;
   /** How many more of the window's requests are ours; Infinity: nobody says how many it has. */
-  left(now: Ms, company: Company): number;
+  left(now: Ms, peers: Peers): number;
   /** When more of them are; null: not known. */
-  opensAt(now: Ms, company: Company): Ms | null;
+  opensAt(now: Ms, peers: Peers): Ms | null;
   sent(now: Ms): void;
 }
 
@@ -51,28 +51,28 @@ export function createBurst(local: LocalRation): Burst {
     return look(now)?.periodMs ?? longestRestMs;
   }
 
-  function part({ others, othersLive, live }: Company): number {
+  function part({ others, othersLive, live }: Peers): number {
     const ours = live ? LIVE_PARTS : 1;
     const all = ours + othersLive * LIVE_PARTS + (others - othersLive);
     return (((limit ?? 0) - local.kept(limit)) * ours) / all;
   }
 
   /** A part below one is one request in several windows. */
-  function rareAt(now: Ms, company: Company): Ms {
-    return sentAt + Math.ceil(1 / part(company)) * Math.max(periodMs(now), LEAST_PERIOD_MS);
+  function rareAt(now: Ms, peers: Peers): Ms {
+    return sentAt + Math.ceil(1 / part(peers)) * Math.max(periodMs(now), LEAST_PERIOD_MS);
   }
 
   return {
     short: (now) => periodMs(now) <= SHORT_WINDOW_MS,
     periodMs,
-    left(now, company) {
+    left(now, peers) {
       const known = look(now);
-      if (company.others === 0 || limit === null) return Number.POSITIVE_INFINITY;
-      if (part(company) < 1) return now >= rareAt(now, company) ? 1 : 0;
+      if (peers.others === 0 || limit === null) return Number.POSITIVE_INFINITY;
+      if (part(peers) < 1) return now >= rareAt(now, peers) ? 1 : 0;
       // At the start of a window one request finds out about it.
-      return known === null ? 1 - local.unanswered() : Math.floor(part(company)) - sent;
+      return known === null ? 1 - local.unanswered() : Math.floor(part(peers)) - sent;
     },
-    opensAt: (now, company) => (part(company) < 1 ? rareAt(now, company) : local.reopensAt()),
+    opensAt: (now, peers) => (part(peers) < 1 ? rareAt(now, peers) : local.reopensAt()),
     sent(now) {
       look(now);
       sent += 1;

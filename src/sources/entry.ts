@@ -7,12 +7,12 @@ import { isOdd, type Tape } from '../tape/tape.ts';
 import type { Entries } from './entries.ts';
 import type { Reject, RejectReason, Row } from './source.ts';
 
-/** What a page's entries became: each is a row or a reject. */
+/** What becomes of a page's entries. */
 export interface Normalised {
-  readonly rows: Row[];
-  readonly rejects: Reject[];
-  /** What was seen for the first time and is not known, such as `field:NAME` or `state:NAME`. */
-  readonly unknown: string[];
+  /** Each of them, made as it is asked for; once. */
+  readonly entries: Iterable<Row | Reject>;
+  /** What was seen for the first time and is not known, such as `field:NAME` or `state:NAME`; taken by asking. */
+  unknown(): string[];
 }
 
 /** What turning entries into rows needs; `nowMs` is the local clock. */
@@ -83,21 +83,16 @@ export interface Readers {
 
 /** Reads entries: the usual ones quickly, any other exactly. */
 export function readerOf({ nowMs, quick, exact, unknown }: Readers): (entries: Entries) => Normalised {
-  return (entries) => {
+  function* make(entries: Entries): Generator<Row | Reject, void> {
     const { length, tape } = entries;
-    const rows: Row[] = [];
-    const rejects: Reject[] = [];
     const now = nowMs();
     for (let index = 0; index < length; index += 1) {
-      const made =
-        (tape === null || isOdd(tape, index) ? null : quick(tape, index, now)) ??
-        exact(entries.raw(index), now);
-      if ('parts' in made) rows.push(made);
-      else rejects.push(made);
+      const usual = tape === null || isOdd(tape, index) ? null : quick(tape, index, now);
+      yield usual ?? exact(entries.raw(index), now);
     }
     entries.release();
-    return { rows, rejects, unknown: unknown() };
-  };
+  }
+  return (entries) => ({ entries: make(entries), unknown });
 }
 
 /** Reports each of the unknown once, and only so many: names come from outside. */

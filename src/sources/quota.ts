@@ -2,9 +2,9 @@ import Bottleneck from 'bottleneck';
 import type { Clock } from '../clock.ts';
 import { LogkeepError } from '../errors.ts';
 import type { Ms } from '../model.ts';
-import { type Allotment, createAllotment } from './allotment.ts';
 import { type Answered, createRation, type GateSettings, type LocalRation } from './ration.ts';
 import { type Rank, rankOf, type SharedQuota } from './shared-quota.ts';
+import { createSharedRation, type SharedRation } from './shared-ration.ts';
 import type { Meter, Quota } from './source.ts';
 
 /** Who asks for a turn. */
@@ -241,11 +241,11 @@ function openRation(
   settings: GateSettings,
   { clock, random = Math.random, shared }: GateOptions,
   onChange: () => void,
-): Allotment {
+): SharedRation {
   const local: LocalRation = createRation(settings, { clock, random });
   if (shared === undefined)
     return { ...local, available: (now) => local.available(now), want() {}, async close() {} };
-  return createAllotment({ key, local, shared, clock, random, onChange });
+  return createSharedRation({ key, local, shared, clock, random, onChange });
 }
 
 function stopIfNeeded(...signals: AbortSignal[]): void {

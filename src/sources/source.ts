@@ -99,6 +99,11 @@ export interface Row {
   readonly rawText: () => string;
 }
 
+/** Whether an entry has become a row. */
+export function isRow(made: Row | Reject): made is Row {
+  return 'parts' in made;
+}
+
 /** Why an entry cannot become a row. */
 export type RejectReason =
   | 'not_an_object'
@@ -116,13 +121,10 @@ export interface Reject {
   readonly rawText: string;
 }
 
-/**
- * What one HTTP answer holds, complete: anything less is an error. Rows, rejects and unknown names may be made
- * only when first asked for, so that the next page can be requested before this one costs time.
- */
+/** What one HTTP answer holds, complete: anything less is an error. */
 export interface Page {
-  readonly rows: readonly Row[];
-  readonly rejects: readonly Reject[];
+  /** Its entries, in order, to be gone through once: each is made as it is asked for, and none need outlive its use. */
+  readonly entries: Iterable<Row | Reject>;
   /** Length of the decoded body. */
   readonly bytes: number;
   /** Where the next page begins; null when the chain has ended. */
@@ -131,7 +133,7 @@ export interface Page {
   readonly dateMs: Ms | null;
   /** Ascending streams: every entry of the window before this time has been given. Null: not known before the end. */
   readonly readTo: Ms | null;
-  /** Fields and states seen here that this version of logkeep does not know, such as `field:flowControlKey`. */
+  /** Fields and states that this version does not know, such as `field:flowControlKey`; complete behind the entries. */
   readonly unknown: readonly string[];
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Ms } from '../model.ts';
 import { type Entries, parsedEntries, parseEntry } from './entries.ts';
+import type { Normalised } from './entry.ts';
 import type { Meter, Page, Reject, Row } from './source.ts';
 
 /** A meter at zero. */
@@ -20,39 +21,21 @@ export function skewOf(dateMs: Ms | null, now: Ms): number | null {
 }
 
 /** What `normalise` makes of the one entry whose JSON text is `text`. */
-export function normaliseOne(
-  text: string,
-  normalise: (entries: Entries) => {
-    readonly rows: readonly Row[];
-    readonly rejects: readonly Reject[];
-  },
-): Row | Reject {
-  const { rows, rejects } = normalise(parsedEntries([parseEntry(text)]));
-  const result = rows[0] ?? rejects[0];
-  if (result === undefined) throw new Error('an entry became neither a row nor a reject');
-  return result;
+export function normaliseOne(text: string, normalise: (entries: Entries) => Normalised): Row | Reject {
+  for (const made of normalise(parsedEntries([parseEntry(text)])).entries) return made;
+  throw new Error('an entry became neither a row nor a reject');
 }
 
-/** A page whose entries become rows when they are first asked for. */
+/** A page whose entries are made as they are asked for. */
 export function lazyPage(
   frame: Pick<Page, 'next' | 'dateMs' | 'bytes' | 'readTo'>,
-  normalise: () => Pick<Page, 'rows' | 'rejects' | 'unknown'>,
+  { entries, unknown }: Normalised,
 ): Page {
-  let made: Pick<Page, 'rows' | 'rejects' | 'unknown'> | null = null;
-  const content = () => {
-    made ??= normalise();
-    return made;
-  };
   return {
     ...frame,
-    get rows() {
-      return content().rows;
-    },
-    get rejects() {
-      return content().rejects;
-    },
+    entries,
     get unknown() {
-      return content().unknown;
+      return unknown();
     },
   };
 }

@@ -3,8 +3,8 @@ import type { Ms } from '../model.ts';
 import { inTransaction } from './connection.ts';
 import { isoTime } from './coverage.ts';
 
-/** Trouble that goes on, as it is to be told. */
-export interface Ongoing {
+/** An alert that is firing, as it is to be told. */
+export interface Firing {
   readonly stream: string;
   readonly kind: string;
   readonly sentence: string;
@@ -12,7 +12,7 @@ export interface Ongoing {
   readonly holdMs: number;
 }
 
-/** What one receiver is to be told now; whoever got it from `settleAlerts` alone may tell it for `CLAIM_MS`. */
+/** What one receiver is to be told now; whoever got it from `updateAlerts` alone may tell it for `CLAIM_MS`. */
 export interface Due {
   readonly stream: string;
   readonly kind: string;
@@ -37,17 +37,17 @@ const FORGET_MS = 7 * 24 * 3_600_000;
  * Brings the alerts of `streams` in line with what goes on, for each of `receivers`, and takes what is to be told
  * now: each piece once, however many processes ask at once.
  */
-export function settleAlerts(
+export function updateAlerts(
   pool: pg.Pool,
   ask: {
-    readonly ongoing: readonly Ongoing[];
+    readonly firing: readonly Firing[];
     readonly streams: readonly string[];
     readonly receivers: readonly string[];
     readonly repeatMs: number;
     readonly nowMs: Ms;
   },
 ): Promise<readonly Due[]> {
-  const { ongoing, streams, receivers, repeatMs, nowMs } = ask;
+  const { firing, streams, receivers, repeatMs, nowMs } = ask;
   const now = isoTime(nowMs);
   const ours = [streams, receivers];
   return inTransaction(pool, async (client) => {
@@ -61,7 +61,7 @@ export function settleAlerts(
       on conflict (stream, kind, receiver) do update set sentence = excluded.sentence, ended_at = null,
         due_at = case when a.ended_at is null then a.due_at else ${nextRepeat('a.sent_at', 'a.sends - 1', '$4')} end`,
       [
-        JSON.stringify(ongoing.map(({ holdMs, ...one }) => ({ ...one, hold_ms: holdMs }))),
+        JSON.stringify(firing.map(({ holdMs, ...one }) => ({ ...one, hold_ms: holdMs }))),
         receivers,
         now,
         `${repeatMs} ms`,
@@ -69,7 +69,7 @@ export function settleAlerts(
     );
     const over = `a.stream = any($1) and a.receiver = any($2) and not exists (
       select from jsonb_to_recordset($3) as t (stream text, kind text) where t.stream = a.stream and t.kind = a.kind)`;
-    const found = JSON.stringify(ongoing.map(({ stream, kind }) => ({ stream, kind })));
+    const found = JSON.stringify(firing.map(({ stream, kind }) => ({ stream, kind })));
     await client.query(
       `delete from logkeep.alert a where (${over} and sends = 0 and (claimed_until is null or claimed_until <= $4))
         or coalesce(ended_at, due_at) < $4::timestamptz - interval '${FORGET_MS} ms'`,
@@ -103,7 +103,7 @@ export function settleAlerts(
 }
 
 /** Records that a receiver was told: when to tell it again, or that the trouble is done with. */
-export async function recordTold(pool: pg.Pool, due: Due, repeatMs: number, nowMs: Ms): Promise<void> {
+export async function recordSent(pool: pg.Pool, due: Due, repeatMs: number, nowMs: Ms): Promise<void> {
   const key = [due.stream, due.kind, due.receiver];
   const now = isoTime(nowMs);
   if (due.endedMs !== null) {
@@ -125,7 +125,7 @@ export async function recordTold(pool: pg.Pool, due: Due, repeatMs: number, nowM
 }
 
 /** Records that a receiver could not be told, and when to try again; `error` must hold no address. */
-export async function recordUntold(pool: pg.Pool, due: Due, error: string, nowMs: Ms): Promise<void> {
+export async function recordNotSent(pool: pg.Pool, due: Due, error: string, nowMs: Ms): Promise<void> {
   await pool.query(
     `update logkeep.alert set tries = tries + 1, error = $5, claimed_until = null,
       due_at = $4::timestamptz + least(interval '${FIRST_RETRY_MS} ms' * power(2, least(tries, 20)), interval '${LONGEST_RETRY_MS} ms')

@@ -4,7 +4,7 @@ import type { Ms, Span, Spans } from '../model.ts';
 import type { Reject, Stream } from '../sources/source.ts';
 import type { HourCounts, Stock } from '../sync/stock.ts';
 import { isoTime, parseSpans, spansColumn } from './coverage.ts';
-import { asDatabaseError, type Store } from './database.ts';
+import { naming, type Store } from './database.ts';
 
 const KEYS_AT_ONCE = 5_000;
 
@@ -23,7 +23,7 @@ export interface StreamRecord {
 
 /** The record of a stream under the filters in force; null if it was never read. Throws `database`. */
 export async function readRecord(store: Store, stream: Stream): Promise<StreamRecord | null> {
-  return named(`${stream.id}: read the record`, async () => {
+  return naming(`${stream.id}: read the record`, async () => {
     const { rows } = await store.pool.query(
       `select extract(epoch from asked_from) * 1000 as asked_from, ${spansColumn('covered')} as covered,
         ${spansColumn('settled')} as settled, ${spansColumn('expired')} as expired, ${spansColumn('oversize')} as oversize,
@@ -61,7 +61,7 @@ export async function countStored(
     );
     return new Map(rows.map(({ hour, count }) => [Math.round(Number(hour)), Number(count)]));
   };
-  return named(`${stream.id}: count what is stored`, async () => ({
+  return naming(`${stream.id}: count what is stored`, async () => ({
     rows: await counts(table, time),
     quarantined: await counts('quarantine', 'time'),
   }));
@@ -72,7 +72,7 @@ export function openStock(store: Store, stream: Stream): Stock {
   const { table, time, key } = stream.tables.entries;
   return {
     now: () =>
-      named('ask for the time', async () => {
+      naming('ask for the time', async () => {
         const { rows } = await store.pool.query('select extract(epoch from clock_timestamp()) * 1000 as now');
         return Number(rows[0].now);
       }),
@@ -85,7 +85,7 @@ export function openStock(store: Store, stream: Stream): Stock {
         [stream.id, isoTime(span.from), isoTime(span.to), isoTime(since)],
       ),
     absent: (rejects) =>
-      named(`${stream.id}: look into quarantine`, async () => {
+      naming(`${stream.id}: look into quarantine`, async () => {
         const wanted = new Map(rejects.map((reject) => [`${reject.reason} ${hashOf(reject)}`, reject]));
         const { rows } = await store.pool.query<{ found: string }>(
           `select count(*) as found from unnest($2::text[], $3::uuid[]) as w (reason, raw_hash)
@@ -113,19 +113,19 @@ async function* readByCursor<Row extends pg.QueryResultRow>(
   text: string,
   values: readonly unknown[],
 ): AsyncGenerator<readonly Row[]> {
-  const client = await named(doing, () => pool.connect());
+  const client = await naming(doing, () => pool.connect());
   let broken: Error | undefined;
   const onError = (error: Error) => {
     broken = error;
   };
   client.on('error', onError);
   try {
-    await named(doing, async () => {
+    await naming(doing, async () => {
       await client.query('begin read only');
       await client.query(`declare stored no scroll cursor for ${text}`, [...values]);
     });
     for (;;) {
-      const { rows } = await named(doing, () => client.query<Row>(`fetch ${KEYS_AT_ONCE} from stored`));
+      const { rows } = await naming(doing, () => client.query<Row>(`fetch ${KEYS_AT_ONCE} from stored`));
       if (rows.length === 0) return;
       yield rows;
     }
@@ -133,13 +133,5 @@ async function* readByCursor<Row extends pg.QueryResultRow>(
     await client.query('rollback').catch(onError);
     client.off('error', onError);
     client.release(broken);
-  }
-}
-
-async function named<T>(doing: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw asDatabaseError(doing, error);
   }
 }

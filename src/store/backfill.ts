@@ -3,7 +3,7 @@ import type { JobKind, Ms, Span, Spans } from '../model.ts';
 import type { Progress } from '../sync/ledger.ts';
 import { inTransaction, retried } from './connection.ts';
 import { isoTime, parseSpans, spansColumn } from './coverage.ts';
-import { asDatabaseError } from './database.ts';
+import { naming } from './database.ts';
 import type { StreamKey } from './windows.ts';
 
 /** Rows looked at for a density, in each strip: enough to tell, few enough for a moment. */
@@ -141,7 +141,7 @@ export function readBackfillState(pool: pg.Pool, key: StreamKey): Promise<Backfi
  * known) that is not covered becomes expired, windows that nobody holds and nobody wants any more go, and backfills of
  * which nothing is left are finished.
  */
-export function settleBackfills(pool: pg.Pool, key: StreamKey, expiredBefore: Ms | null): Promise<void> {
+export function updateBackfills(pool: pg.Pool, key: StreamKey, expiredBefore: Ms | null): Promise<void> {
   return named(key, 'settle the backfills', () =>
     inTransaction(pool, async (client) => {
       await client.query(
@@ -251,10 +251,6 @@ function roundOrNull(text: string | null): number | null {
   return text === null ? null : Math.round(Number(text));
 }
 
-async function named<T>(key: StreamKey, doing: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await retried(work);
-  } catch (error) {
-    throw asDatabaseError(`${key.id}: ${doing}`, error);
-  }
+function named<T>(key: StreamKey, doing: string, work: () => Promise<T>): Promise<T> {
+  return naming(`${key.id}: ${doing}`, () => retried(work));
 }

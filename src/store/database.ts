@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { LogkeepError } from '../errors.ts';
@@ -19,19 +20,34 @@ export function connectionString(url: string): string {
   return url.replace(/(?<=[?&]sslmode=)(prefer|require|verify-ca)(?=&|$)/, 'verify-full');
 }
 
-/** A pool for `url`, with TLS as its `sslmode` says (`connectionString`); nothing is sent yet. */
-export function openPool(url: string, options: { readonly name: string; readonly max: number }): pg.Pool {
+/**
+ * A pool for `url`, with TLS as its `sslmode` says (`connectionString`); nothing is sent yet. `silenceMs`: a connection
+ * in use on which nothing is heard or said for so long is given up (default: never). A network that forgot it tells
+ * nobody, and a statement may take hours to find out.
+ */
+export function openPool(
+  url: string,
+  options: { readonly name: string; readonly max: number; readonly silenceMs?: number },
+): pg.Pool {
   const pool = new pg.Pool({
     connectionString: connectionString(url),
     max: options.max,
     application_name: options.name,
     connectionTimeoutMillis: 15_000,
     keepAlive: true,
+    // Without it the system's two hours count.
+    keepAliveInitialDelayMillis: 10_000,
   });
   // A connection that breaks fails its query, or is replaced when it is idle; where nobody listens to a connection
   // (Kysely does not), its error would end the process as well.
   pool.on('error', () => {});
-  pool.on('connect', (client) => client.on('error', () => {}));
+  pool.on('connect', (client) => {
+    client.on('error', () => {});
+    const { silenceMs } = options;
+    if (silenceMs === undefined) return;
+    const { stream } = (client as unknown as { readonly connection: { readonly stream: Socket } }).connection;
+    stream.setTimeout(silenceMs, () => stream.destroy(new Error(`no answer within ${silenceMs} ms`)));
+  });
   return pool;
 }
 
@@ -39,8 +55,12 @@ export function openPool(url: string, options: { readonly name: string; readonly
  * Opens `url`; nothing is sent yet. `bigint` and `numeric` come as text. Works through PgBouncer in transaction
  * mode: no named statements, no session state. TLS as the URL's `sslmode` says (`connectionString`).
  */
-export function openStore(url: string, options: { readonly max?: number } = {}): Store {
-  const pool = openPool(url, { name: 'logkeep', max: options.max ?? 8 });
+export function openStore(
+  url: string,
+  options: { readonly max?: number; readonly silenceMs?: number } = {},
+): Store {
+  const { max = 8, ...rest } = options;
+  const pool = openPool(url, { name: 'logkeep', max, ...rest });
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }).withSchema('logkeep');
   return {
     db,
@@ -73,6 +93,8 @@ const PASSING = new Set([
   'ENETUNREACH',
 ]);
 
+const PROTOCOL_VIOLATION = '08P01';
+
 /** Codes of TLS for a certificate that is not trusted; Node's names for what OpenSSL finds. */
 const UNTRUSTED = new Set([
   'CERT_HAS_EXPIRED',
@@ -102,12 +124,24 @@ export function databaseCode(error: unknown): string | null {
 /** Whether the same call may succeed on another connection, later. */
 export function mayPass(error: unknown): boolean {
   const code = databaseCode(error);
-  return code === null ? isPgEnd(error) : PASSING.has(code) || code.startsWith('08');
+  if (code === null) return isPgEnd(error);
+  // A pooler says so of a server that went away; from Postgres itself, which names its routine, it is a bug of ours.
+  if (code === PROTOCOL_VIOLATION) return (error as Partial<pg.DatabaseError>).routine === undefined;
+  return PASSING.has(code) || code.startsWith('08');
 }
 
 /** pg reports a cut connection as a plain Error without a code; its answers from the server are DatabaseError. */
 function isPgEnd(error: unknown): boolean {
   return error instanceof Error && error.constructor === Error;
+}
+
+/** `work`, whose database failures become failed calls that name what was being done. */
+export async function naming<T>(doing: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw asDatabaseError(doing, error);
+  }
 }
 
 /** A database failure as a failed call that names what was being done. */

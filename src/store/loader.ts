@@ -24,7 +24,7 @@ export function prepareBatch(
   rejects: readonly Reject[],
 ): Prepared {
   const batch = new StagedBatch(tables);
-  batch.add(rows, rejects);
+  for (const made of [...rows, ...rejects]) batch.add(made);
   return sealBatch(batch);
 }
 
@@ -47,7 +47,9 @@ export interface LoadTarget {
   readonly stream: string;
   readonly runId: string;
   /** A window's progress, or the entries of quarantine (ids) that the batch came from: they leave it. */
-  readonly record: { readonly checkpoint: CheckpointArguments } | { readonly returned: readonly string[] };
+  readonly record:
+    | { readonly checkpoint: CheckpointArguments; readonly windowId: string; readonly fence: string }
+    | { readonly returned: readonly string[] };
 }
 
 /**
@@ -143,8 +145,7 @@ function withPhysicalNames(tables: SourceTables, sql: string): string {
 function closingSql(tables: SourceTables, prepared: Prepared, target: LoadTarget): string {
   // Not before: from here to the commit nothing waits for us, so a process that stalls holds up no other.
   const statements: string[] = [loadLock(target.stream)];
-  if (prepared.rejects.length > 0)
-    statements.push(quarantineSql(prepared.rejects, target.stream, target.runId));
+  if (prepared.rejects.length > 0) statements.push(quarantineSql(prepared.rejects, target));
   const empty = prepared.stages.every(({ encoded }) => encoded === null);
   const merges = empty ? [] : tables.merges;
   const relations = [
@@ -174,13 +175,18 @@ function recordedSql({ fetched, rejects }: Prepared, runId: string): string {
     from counted where id = ${runId})`;
 }
 
-function quarantineSql(rejects: readonly Reject[], stream: string, runId: string): string {
+/** What waits in quarantine for the first time is as new to its window as a row: it is not settled by this read. */
+function quarantineSql(rejects: readonly Reject[], { stream, runId, record }: LoadTarget): string {
   const values = rejects.map((reject) => {
     const raw = escapeText(reject.rawText);
     const hash = createHash('md5').update(reject.rawText).digest('hex');
     const time = reject.timeMs === null ? 'null' : `to_timestamp(${reject.timeMs} / 1000.0)`;
     return `(${pg.escapeLiteral(stream)}, ${pg.escapeLiteral(reject.reason)}, ${time}, ${pg.escapeLiteral(raw)}, '${hash}'::uuid, ${raw !== reject.rawText}, ${runId})`;
   });
-  return `insert into logkeep.quarantine (stream, reason, time, raw, raw_hash, escaped, run_id)
+  const insert = `insert into logkeep.quarantine (stream, reason, time, raw, raw_hash, escaped, run_id)
     values ${values.join(',\n')} on conflict (stream, reason, raw_hash) do nothing`;
+  if ('returned' in record) return insert;
+  return `with kept as (${insert} returning 1)
+    update logkeep.sync_window set fresh = fresh + kept.count from (select count(*) from kept) kept
+    where id = ${record.windowId} and fence = ${record.fence} and kept.count > 0`;
 }

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { Ms } from '../model.ts';
-import { asDatabaseError } from './database.ts';
+import { naming } from './database.ts';
 import type { Database } from './schema.ts';
 
 /** A process of `logkeep serve` that gives signs of life. */
@@ -11,7 +11,7 @@ export interface ProcessStatus {
 }
 
 /** Says that `holder` lives for `aliveMs` more, and forgets those that died more than a day ago. Throws `database`. */
-export async function beatProcess(
+export function beatProcess(
   db: Kysely<Database>,
   {
     holder,
@@ -19,28 +19,24 @@ export async function beatProcess(
     aliveMs,
   }: { readonly holder: string; readonly version: string; readonly aliveMs: number },
 ): Promise<void> {
-  try {
+  return naming('say that this process lives', async () => {
     await sql`with gone as (delete from logkeep.process where alive_until < clock_timestamp() - interval '1 d')
       insert into logkeep.process (holder, version, alive_until)
       values (${holder}, ${version}, clock_timestamp() + ${`${aliveMs} ms`}::interval)
       on conflict (holder) do update set alive_until = excluded.alive_until`.execute(db);
-  } catch (error) {
-    throw asDatabaseError('say that this process lives', error);
-  }
+  });
 }
 
 /** Takes `holder` off the list: it ends. Throws `database`. */
-export async function endProcess(db: Kysely<Database>, holder: string): Promise<void> {
-  try {
+export function endProcess(db: Kysely<Database>, holder: string): Promise<void> {
+  return naming('take this process off the list', async () => {
     await sql`delete from logkeep.process where holder = ${holder}`.execute(db);
-  } catch (error) {
-    throw asDatabaseError('take this process off the list', error);
-  }
+  });
 }
 
 /** Processes that live, oldest first. Throws `database`. */
-export async function readProcesses(db: Kysely<Database>): Promise<readonly ProcessStatus[]> {
-  try {
+export function readProcesses(db: Kysely<Database>): Promise<readonly ProcessStatus[]> {
+  return naming('read the processes', async () => {
     const rows = await db
       .selectFrom('process')
       .select(['holder', 'version', 'started_at'])
@@ -48,7 +44,5 @@ export async function readProcesses(db: Kysely<Database>): Promise<readonly Proc
       .orderBy('started_at')
       .execute();
     return rows.map(({ holder, version, started_at }) => ({ holder, version, sinceMs: +started_at }));
-  } catch (error) {
-    throw asDatabaseError('read the processes', error);
-  }
+  });
 }

@@ -18,7 +18,7 @@ import { checkpointArguments } from './checkpoint.ts';
 import { inTransaction, retried, withClient } from './connection.ts';
 import { StageBuffer } from './copy.ts';
 import { isoTime, multirangeText } from './coverage.ts';
-import { asDatabaseError, mayPass, type Store } from './database.ts';
+import { asDatabaseError, mayPass, naming, type Store } from './database.ts';
 import { ensurePartitions, loadBatch, loadLock, type Prepared, sealBatch, withoutKnown } from './loader.ts';
 import type { Partitions } from './partitions.ts';
 import { endRun, recordSpent } from './runs.ts';
@@ -34,6 +34,8 @@ import {
 } from './windows.ts';
 
 const COMMIT_TRIES = 5;
+/** SQL of what two of three say the time is, at least: this machine, the database and the API's last answer. */
+const TIME = `greatest(least($7::timestamptz, s.read_at), least(greatest($7::timestamptz, s.read_at), clock_timestamp()))`;
 
 /** Whose ledger, and how far back it is to go. */
 export interface LedgerOptions {
@@ -41,6 +43,8 @@ export interface LedgerOptions {
   readonly partitions: Partitions;
   readonly stream: Stream;
   readonly askedFrom: Ms;
+  /** `askedFrom` is so long before now: a clock that is wrong for a while must not ask for what nobody wanted. */
+  readonly rolling?: boolean;
   readonly retentionMs: number;
   readonly nowMs: Ms;
   readonly overlapMs: number;
@@ -53,7 +57,8 @@ export interface LedgerOptions {
 
 /**
  * Opens the ledger of one stream: its row is made or brought up to date (the fingerprint in force, the earliest
- * time asked for, what a longer retention makes readable again), runs of dead processes are closed, and a run of ours begins.
+ * time asked for, what can be read after all: because the retention is longer now, or because an answer with a wrong
+ * Date declared it lost), runs of dead processes are closed, and a run of ours begins.
  */
 export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const { stream, store } = options;
@@ -72,7 +77,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
           `insert into logkeep.stream as s (stream, fingerprint, source, asked_from, retention)
         values ($1, $2, $3, date_trunc('second', $4::timestamptz), $5)
         on conflict (stream, fingerprint) do update set active = true, retention = excluded.retention,
-          asked_from = least(s.asked_from, excluded.asked_from),
+          asked_from = least(s.asked_from, coalesce(date_trunc('second', ${TIME} - ($7 - excluded.asked_from)), excluded.asked_from)),
           expired = s.expired - tstzmultirange(tstzrange($6, null))`,
           [
             ...key,
@@ -80,6 +85,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
             isoTime(options.askedFrom),
             `${options.retentionMs} ms`,
             isoTime(options.nowMs - options.retentionMs),
+            options.rolling === true ? isoTime(options.nowMs) : null,
           ],
         );
         await client.query(
@@ -148,7 +154,11 @@ class PostgresLedger implements Ledger {
     const target = {
       stream: stream.id,
       runId: this.#runId,
-      record: { checkpoint: checkpointArguments(this.#runId, lease, batch, { number, ...this.#options }) },
+      record: {
+        checkpoint: checkpointArguments(this.#runId, lease, batch, { number, ...this.#options }),
+        windowId: lease.windowId,
+        fence: lease.fence,
+      },
     };
     await this.#repeat('make partitions', () => ensurePartitions(partitions, stream.tables, prepared));
     const fresh = await this.#named(`commit a batch of ${prepared.fetched} entries`, async () => {
@@ -278,11 +288,7 @@ class PostgresLedger implements Ledger {
     return this.#named(doing, () => retried(work));
   }
 
-  async #named<T>(doing: string, work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      throw asDatabaseError(`${this.#options.stream.id}: ${doing}`, error);
-    }
+  #named<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    return naming(`${this.#options.stream.id}: ${doing}`, work);
   }
 }

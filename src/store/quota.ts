@@ -13,9 +13,10 @@ export interface QuotaOptions {
   /** Null: the database's clock, which is the same for all machines. */
   readonly clock: Clock | null;
   readonly log: Log;
+  /** How long a request waits for the database before it goes on without it; default two seconds. */
+  readonly patienceMs?: number;
 }
 
-/** A request that waits for the database longer than this goes on without it. */
 const PATIENCE_MS = 2_000;
 const LOG_EVERY_MS = 60_000;
 
@@ -27,14 +28,14 @@ export function credentialOf(key: string): string {
 
 /** The quota of each credential, one row each, taken and corrected by one statement each. */
 export function openQuota(options: QuotaOptions): SharedQuota {
-  const { pool, log } = options;
+  const { log, patienceMs = PATIENCE_MS } = options;
   let loggedAt = Number.NEGATIVE_INFINITY;
   return {
     async take(key, report) {
       const credential = credentialOf(key);
       const limit = Promise.withResolvers<null>();
-      const timer = setTimeout(() => limit.resolve(null), PATIENCE_MS);
-      let trouble: unknown = `no answer within ${PATIENCE_MS} ms`;
+      const timer = setTimeout(() => limit.resolve(null), patienceMs);
+      let trouble: unknown = `no answer within ${patienceMs} ms`;
       const asked = ask(options, credential, report).catch((error: unknown) => {
         trouble = error;
         return null;
@@ -54,7 +55,7 @@ export function openQuota(options: QuotaOptions): SharedQuota {
 
   async function ask(o: QuotaOptions, credential: string, r: QuotaReport): Promise<QuotaGrant> {
     const { window } = r;
-    const { rows } = await pool.query<Row>(TAKE, [
+    const { rows } = await o.pool.query<Row>(TAKE, [
       credential,
       o.holder,
       o.clock === null ? null : isoTime(o.clock.now()),

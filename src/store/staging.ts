@@ -1,4 +1,4 @@
-import type { Part, Reject, Row, SourceTables, Value } from '../sources/source.ts';
+import { isRow, type Part, type Reject, type Row, type SourceTables, type Value } from '../sources/source.ts';
 import { StageBuffer } from './copy.ts';
 
 const DAY_MS = 86_400_000;
@@ -48,10 +48,10 @@ export class StagedBatch {
     return this.#buffers;
   }
 
-  add(rows: readonly Row[], rejects: readonly Reject[]): void {
-    this.#fetched += rows.length + rejects.length;
-    for (const reject of rejects) this.#rejects.push(reject);
-    for (const row of rows) this.#addRow(row);
+  add(made: Row | Reject): void {
+    this.#fetched += 1;
+    if (isRow(made)) this.#addRow(made);
+    else this.#rejects.push(made);
   }
 
   /** The stages with their rows encoded; null where there are none. Nothing may be added after it. */

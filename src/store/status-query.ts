@@ -23,6 +23,16 @@ const QUIET = sql.raw(`
               order by id desc limit 3000) h) i
           group by stretch) l`);
 
+/** What open backfills still miss; no row where none is open. */
+const BACKFILL = sql.raw(`
+        select open, extract(epoch from lower(missing)) * 1000 as missing_from,
+          (select extract(epoch from sum(upper(r) - lower(r))) * 1000 from unnest(missing) r) as missing
+        from (select count(*) as open, range_agg(span) - s.covered - s.expired - s.oversize as missing
+          from (select tstzrange(from_time, to_time) as span from logkeep.backfill b
+            where b.stream = s.stream and b.fingerprint = s.fingerprint and cancelled_at is null) w
+          where not isempty(tstzmultirange(span) - s.covered - s.expired - s.oversize)) o
+        where open > 0`);
+
 /** The status of every active stream, in one query. */
 export const statusQuery = sql<StatusRow>`
     select s.stream, s.source, s.fingerprint,
@@ -60,6 +70,11 @@ export const statusQuery = sql<StatusRow>`
           order by id desc limit 1), 0)
         having count(*) > 0) f) as failing,
       (select row_to_json(q) from (${QUIET}) q) as quiet,
+      (select row_to_json(b) from (${BACKFILL}) b) as backfill,
+      (select row_to_json(h) from (
+        select count(*) as count, coalesce(extract(epoch from sum(upper(r) - lower(r))), 0) * 1000 as length
+        from unnest(tstzmultirange(tstzrange(asked_from, greatest(asked_from, upper(covered)))) - covered - expired - oversize) r
+        where not isempty(covered)) h) as owed_holes,
       coalesce((select json_agg(g) from (
         select kind, count(*) as count, extract(epoch from sum(to_time - from_time)) * 1000 as length
         from logkeep.gap g where g.stream = s.stream group by kind order by kind desc) g), '[]') as gaps,
@@ -99,6 +114,8 @@ export interface StatusRow {
   running: readonly RunRow[];
   failing: { runs: number; since: number; kind: string | null; error: string | null } | null;
   quiet: { length: number; longest: number; history: number; arrivals: number };
+  backfill: { open: number; missing: number; missing_from: number } | null;
+  owed_holes: { count: number; length: number };
   gaps: readonly { kind: string; count: number; length: number }[];
   windows: readonly {
     job: string;

@@ -59,6 +59,14 @@ export interface Quiet {
   readonly arrivals: number;
 }
 
+/** What open backfills of a stream still miss. */
+export interface OpenBackfills {
+  readonly count: number;
+  readonly missingMs: number;
+  /** How long until the oldest of it expires upstream; negative: it has begun to. */
+  readonly expiresInMs: number;
+}
+
 /** How far a stream is under the filters in force. Times are ms by the database's clock or of events. */
 export interface StreamStatus {
   /** Now, by the database's clock. */
@@ -72,6 +80,10 @@ export interface StreamStatus {
   /** From there to now; null: nothing is covered. */
   readonly lagMs: number | null;
   readonly gaps: readonly { readonly kind: string; readonly count: number; readonly lengthMs: number }[];
+  /** Those holes that the live log owes; the others are an open backfill's. */
+  readonly owedHoles: { readonly count: number; readonly lengthMs: number };
+  /** Null: no backfill is open. */
+  readonly backfill: OpenBackfills | null;
   /** Length of what became expired or oversize within about the last day. */
   readonly lostLatelyMs: number;
   /** The earliest time asked for that was not read and is not known lost; the tail up to now counts. */
@@ -128,7 +140,7 @@ function asStatus(row: StatusRow): StreamStatus {
   const missing = parseSpans(row.missing)[0];
   const missingFrom = missing?.from ?? now;
   const retention = Number(row.retention);
-  const { failing, quiet } = row;
+  const { failing, quiet, backfill } = row;
   return {
     nowMs: Math.round(now),
     stream: row.stream,
@@ -138,6 +150,12 @@ function asStatus(row: StatusRow): StreamStatus {
     coveredToMs: coveredTo,
     lagMs: coveredTo === null ? null : Math.round(now - coveredTo),
     gaps: row.gaps.map(({ kind, count, length }) => ({ kind, count, lengthMs: Math.round(length) })),
+    owedHoles: { count: row.owed_holes.count, lengthMs: Math.round(row.owed_holes.length) },
+    backfill: backfill && {
+      count: backfill.open,
+      missingMs: Math.round(backfill.missing),
+      expiresInMs: Math.round(backfill.missing_from + retention - now),
+    },
     lostLatelyMs: Math.round(Number(row.lost_lately)),
     missingFromMs: missingFrom,
     missingToMs: missing === undefined || missing.to === Number.POSITIVE_INFINITY ? null : missing.to,

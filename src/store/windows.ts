@@ -29,7 +29,8 @@ export interface Counting {
  * Windows that nobody reads and that make room for those of another job (`$3`): a sweep's, whose time is covered
  * already, for any; a backfill's for the live log, which else would wait for what it owes itself.
  */
-const YIELDS = `(job = 'sweep' and $3 <> 'sweep' or job = 'backfill' and $3 = 'sync') and (lease_until is null or lease_until < clock_timestamp())`;
+const YIELDING = `(job = 'sweep' and $3 <> 'sweep' or job = 'backfill' and $3 = 'sync')`;
+const YIELDS = `${YIELDING} and (lease_until is null or lease_until < clock_timestamp())`;
 
 /** Takes the stream's row lock, under which alone windows are planned and replaced, and reads its progress. */
 export async function lockProgress(
@@ -103,8 +104,8 @@ export async function leaseFree(client: pg.PoolClient, key: JobKey, holder: stri
   if (row.before !== null && row.before !== holder) {
     await client.query(
       `update logkeep.run set outcome = 'crashed', finished_at = clock_timestamp(), error = 'another process took its window over'
-      where stream = $1 and holder = $2 and outcome = 'running'`,
-      [key.id, row.before],
+      where stream = $1 and holder = $2 and job = $3 and outcome = 'running'`,
+      [key.id, row.before, key.job],
     );
   }
   return {
@@ -148,8 +149,9 @@ export async function insertWindows(
   fresh = '0',
 ): Promise<void> {
   for (const window of windows) {
+    // Free when it was planned over: whoever has renewed its lease since then has lost it, lest two windows overlap.
     await client.query(
-      `delete from logkeep.sync_window where stream = $1 and fingerprint = $2 and ${YIELDS} and from_time < $5 and to_time > $4`,
+      `delete from logkeep.sync_window where stream = $1 and fingerprint = $2 and ${YIELDING} and from_time < $5 and to_time > $4`,
       [key.id, key.fingerprint, key.job, isoTime(window.from), isoTime(window.to)],
     );
     await client.query(

@@ -1,5 +1,5 @@
 import type { Cursor, Ms } from '../model.ts';
-import type { Page } from '../sources/source.ts';
+import { isRow, type Page } from '../sources/source.ts';
 import type { BatchContent } from './ledger.ts';
 
 const MAX_ENTRIES = 5_000;
@@ -39,18 +39,23 @@ export class BatchInHand {
     );
   }
 
-  /** Adds a page whose answer was given at `dateMs`. */
-  add(page: Page, dateMs: Ms): void {
+  /** Adds a page whose answer was given at `dateMs`; gives the time of its last row, null if it has none. */
+  add(page: Page, dateMs: Ms): Ms | null {
     if (this.empty) this.#since = performance.now();
     this.#content ??= this.#open();
-    this.#content.add(page.rows, page.rejects);
-    this.#lastEntryAt = page.rows.at(-1)?.timeMs ?? this.#lastEntryAt;
+    let lastMs: Ms | null = null;
+    for (const made of page.entries) {
+      this.#content.add(made);
+      if (isRow(made)) lastMs = made.timeMs;
+    }
+    this.#lastEntryAt = lastMs ?? this.#lastEntryAt;
     for (const name of page.unknown) this.#unknown.add(name);
     this.#pages++;
     this.#bytes += page.bytes;
     this.#cursor = page.next;
     this.#readTo = page.readTo;
     this.#readAt = dateMs;
+    return lastMs;
   }
 
   /** Hands everything over and begins anew. */

@@ -41,7 +41,7 @@ export type Next =
 export interface BatchContent {
   /** Entries taken so far: rows and rejects. */
   readonly fetched: number;
-  add(rows: readonly Row[], rejects: readonly Reject[]): void;
+  add(made: Row | Reject): void;
 }
 
 /** One transaction's worth. */

@@ -1,6 +1,5 @@
 import type { Clock } from '../clock.ts';
 import type { Ms, Span, Spans } from '../model.ts';
-import type { Page } from '../sources/source.ts';
 import { floorSecond } from './spans.ts';
 
 /** A walk this short is never split: what expires meanwhile is less than the requests that splitting costs. */
@@ -60,10 +59,9 @@ export class WalkTimer {
     this.#clock = clock;
   }
 
-  /** What `splitToOutrun` says after this page, which the API gave at `apiNowMs`. */
-  pieces(page: Page, apiNowMs: Ms): Spans | null {
-    const reachedMs = page.rows.at(-1)?.timeMs;
-    if (reachedMs === undefined) return null;
+  /** What `splitToOutrun` says after a page whose last row is of `reachedMs`, which the API gave at `apiNowMs`. */
+  pieces(reachedMs: Ms | null, apiNowMs: Ms): Spans | null {
+    if (reachedMs === null) return null;
     this.#start ??= { atMs: reachedMs, localMs: this.#clock.now() };
     return splitToOutrun({
       window: this.#window,

@@ -13,7 +13,7 @@ const MOST_WINDOWS = 10_000;
 const EDGE_MS = 2_000;
 
 /** What is to be read of the past, and what is known of it. */
-export interface BackfillAsk {
+export interface BackfillPlanAsk {
   /** Spans that open backfills ask for. */
   readonly wanted: Spans;
   /** Read no further, exclusive: the API's now less the settle delay. */
@@ -55,7 +55,7 @@ export function missingOf(
  */
 export function planBackfill(
   progress: Pick<Progress, 'covered' | 'expired' | 'oversize' | 'open'>,
-  ask: BackfillAsk,
+  ask: BackfillPlanAsk,
 ): BackfillPlan {
   const missing = missingOf(progress, ask.wanted);
   const free = subtract(missing, progress.open);

@@ -1,6 +1,6 @@
 import { isFailure, LogkeepError } from '../errors.ts';
 import type { Ms, Span, Spans } from '../model.ts';
-import type { Meter, Reject, Stream } from '../sources/source.ts';
+import { isRow, type Meter, type Reject, type Stream } from '../sources/source.ts';
 import type { Outcome } from './ledger.ts';
 import { PRIORITY } from './priority.ts';
 import { restOf } from './rest.ts';
@@ -88,11 +88,10 @@ async function recountWindow(context: RecountContext, window: Span): Promise<Win
     // Nothing waits for an audit.
     priority: PRIORITY.backfill,
   })) {
-    for (const row of page.rows) {
-      if (inside(row.timeMs)) given.set(row.parts[0]?.key ?? '', row.timeMs);
-    }
-    for (const reject of page.rejects) {
-      if (reject.timeMs === null || inside(reject.timeMs)) rejects.push(reject);
+    for (const made of page.entries) {
+      if (made.timeMs !== null && !inside(made.timeMs)) continue;
+      if (isRow(made)) given.set(made.parts[0]?.key ?? '', made.timeMs);
+      else rejects.push(made);
     }
     ended = page.next === null;
   }

@@ -8,6 +8,7 @@ import type { Lease, Ledger, Outcome, Progress, Stored } from './ledger.ts';
 import { createPace, LONG_WAIT_MS } from './pace.ts';
 import type { Ask } from './plan.ts';
 import { PRIORITY } from './priority.ts';
+import { hull } from './spans.ts';
 import { traceLedger, traceStream } from './trace.ts';
 import { type ReadContext, readWindow, type WindowEnd } from './window.ts';
 
@@ -75,6 +76,8 @@ export interface RunOptions {
 export interface RunResult {
   readonly outcome: Outcome;
   readonly error: LogkeepError | null;
+  /** From the first to the last of the windows that were begun; null: none was. */
+  readonly window: Span | null;
   readonly totals: Readonly<RunTotals>;
   readonly meter: Readonly<Meter>;
   /** The API's clock minus ours, in ms, as of the last answer. */
@@ -91,14 +94,14 @@ export async function runStream(options: RunOptions): Promise<RunResult> {
     const run = new StreamRun(options);
     const { outcome, error } = await run.toEnd();
     await run.close(outcome, error);
-    const { totals, meter, skewMs } = run;
+    const { window, totals, meter, skewMs } = run;
     span.setAttributes({
       'logkeep.outcome': outcome,
       'logkeep.requests': meter.requests,
       'logkeep.new': totals.fresh,
     });
     if (error !== null) markFailed(span, error);
-    return { outcome, error, totals, meter, skewMs };
+    return { outcome, error, window, totals, meter, skewMs };
   });
 }
 
@@ -106,6 +109,7 @@ class StreamRun {
   readonly totals: RunTotals = { windows: 0, fetched: 0, fresh: 0, known: 0, quarantined: 0 };
   readonly meter: Meter = { requests: 0, retries: 0, waits: 0, waitMs: 0, bytes: 0 };
   skewMs: number | null = null;
+  window: Span | null = null;
   readonly #options: RunOptions;
   readonly #startedMs: Ms;
   readonly #context: ReadContext;
@@ -196,6 +200,7 @@ class StreamRun {
         this.#again = null;
         this.#rounds++;
       }
+      this.window = hull([...(this.window === null ? [] : [this.window]), next.lease.window]);
       watch({ kind: 'window', window: next.lease.window });
       const end = await this.#window(next.lease);
       if (end === 'stopped') return 'stopped';

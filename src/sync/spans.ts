@@ -37,6 +37,13 @@ export function intersect(a: Spans, b: Spans): Spans {
   return subtract(a, subtract([{ from: Number.NEGATIVE_INFINITY, to: Number.POSITIVE_INFINITY }], b));
 }
 
+/** From the earliest beginning to the latest end; null: there are none. */
+export function hull(spans: Spans): Span | null {
+  const all = union(spans);
+  const last = all.at(-1);
+  return all[0] === undefined || last === undefined ? null : { from: all[0].from, to: last.to };
+}
+
 /** Total length in ms. */
 export function length(spans: Spans): number {
   return union(spans).reduce((sum, span) => sum + span.to - span.from, 0);

@@ -153,13 +153,13 @@ class WindowReading {
           // One turn of the loop sends the request: the API works on it while this page becomes rows.
           await nextTurn();
         }
-        this.#hand.add(page, dateMs);
+        const reachedMs = this.#hand.add(page, dateMs);
         if (page.next === null) {
           await this.#store(true);
           await this.#storing;
           return 'chain';
         }
-        this.#pieces = this.#walk?.pieces(page, dateMs) ?? null;
+        this.#pieces = this.#walk?.pieces(reachedMs, dateMs) ?? null;
         if (!goesOn || this.#pieces !== null) return 'stop';
         if (this.#hand.full) await this.#store(false);
       }

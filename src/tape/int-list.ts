@@ -12,7 +12,7 @@ export class IntList {
   /** Makes room for `more` integers. */
   room(more: number): void {
     if (this.length + more <= this.data.length) return;
-    const grown = new Int32Array(this.data.length * 2);
+    const grown = new Int32Array(Math.max(this.data.length * 2, this.length + more));
     grown.set(this.data);
     this.data = grown;
   }

@@ -60,6 +60,9 @@ export function scanPage(bytes: Buffer, keys: readonly string[], container: stri
   }
 }
 
+/** Where the array of entries stands, brackets included, and how many there are. */
+type Place = { readonly from: number; readonly to: number; readonly length: number };
+
 class Scanner extends Tokens {
   readonly entries = new IntList();
   readonly members = new IntList();
@@ -83,6 +86,8 @@ class Scanner extends Tokens {
     if (bytes[this.at] === CLOSE_OBJECT) return null;
     for (let mask = 0; ; ) {
       mask = this.#name(0, mask);
+      // A key that repeats or is escaped, in the envelope, may be the one that counts.
+      if (this.odd) return null;
       if (bytes[this.at] === OPEN_ARRAY && keys.some((key) => this.#isNamed(key))) {
         if (place !== null) return null;
         const from = this.at;
@@ -90,7 +95,6 @@ class Scanner extends Tokens {
         if (length < 0) return null;
         place = { from, to: this.at, length };
       } else this.#value(1);
-      // A key that repeats or is escaped, in the envelope, may be the one that counts.
       if (this.odd) return null;
       if (this.ends(CLOSE_OBJECT)) break;
     }
@@ -275,13 +279,6 @@ class Scanner extends Tokens {
     const size = (data[length - 1] as number) - from;
     return name.length === size && sameBytes(this.bytes, from, name, 0, size);
   }
-}
-
-/** Where the array of entries stands, brackets included, and how many there are. */
-interface Place {
-  readonly from: number;
-  readonly to: number;
-  readonly length: number;
 }
 
 /** Whether any byte is below a space: none may stand in a string, and no API prints its answers over lines. */

@@ -67,8 +67,10 @@ export class Tokens {
     const bytes = this.bytes;
     let flags = BACKSLASH;
     let at = this.at + 1;
+    let end = bytes.indexOf(QUOTE, at);
     for (;;) {
-      const end = bytes.indexOf(QUOTE, at);
+      // Looked for once: as often as there are escapes would take the square of a long string's time.
+      if (end >= 0 && end < at) end = bytes.indexOf(QUOTE, at);
       const slash = bytes.indexOf(SLASH, at);
       if (end < 0) throw MALFORMED;
       if (slash < 0 || end < slash) {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
-import { describeServer, openBenchServer } from './database.ts';
+import { type BenchServer, describeServer, openBenchServer } from './database.ts';
 import { measureMemory } from './memory.ts';
 import type { SourceName } from './pages.ts';
 import { openStand, type Run, runOnce, type Stand } from './run.ts';
@@ -32,10 +32,14 @@ print({
   node: process.version,
   load: loadavg().map((load) => Number(load.toFixed(2))),
 });
-const server = await openBenchServer();
+const servers: BenchServer[] = [];
 for (const signal of ['SIGINT', 'SIGTERM']) {
-  process.once(signal, () => void server.close().finally(() => process.exit(1)));
+  process.once(
+    signal,
+    () => void Promise.allSettled(servers.map((open) => open.close())).finally(() => process.exit(1)),
+  );
 }
+const server = await openServer();
 try {
   const database = await server.create('empty');
   print({ kind: 'postgres', ...(await describeServer(database.client)) });
@@ -43,10 +47,16 @@ try {
   if (values.memory) {
     for (const source of sources)
       for await (const line of measureMemory(server, source, entries)) print(line);
-  } else if (values.serve) await measureServe(server, parts, sources, print);
+  } else if (values.serve) await measureServe({ server, openAnother: openServer }, { parts, sources }, print);
   else await measureSpeed();
 } finally {
   await server.close();
+}
+
+async function openServer(): Promise<BenchServer> {
+  const opened = await openBenchServer();
+  servers.push(opened);
+  return opened;
 }
 
 async function measureSpeed(): Promise<void> {

@@ -1,9 +1,10 @@
 import './low-memory.ts';
-import { openApp, syncStreams } from '../../src/app.ts';
+import { openApp } from '../../src/app.ts';
 import { systemClock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config.ts';
 import { openLog } from '../../src/log.ts';
 import type { Span } from '../../src/model.ts';
+import { syncStreams } from '../../src/operations/sync.ts';
 import { SOURCES } from '../../src/sources/list.ts';
 import { beChild, childTask } from './child.ts';
 import { type Effort, startEffort } from './effort.ts';

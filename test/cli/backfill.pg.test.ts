@@ -80,6 +80,14 @@ describe('backfill', () => {
     const nothing = await desk.run('backfill');
     expect(nothing.code).toBe(0);
     expect(nothing.err).toContain('qstash.main: no backfill is open');
+    expect(nothing.out).toMatch(/^qstash\.main: nothing was left to read: 0 new entries/m);
+
+    const old = await desk.run('backfill --from 9d --to 8d --stream qstash.main');
+    expect([old.code, old.err]).toEqual([
+      0,
+      expect.stringContaining('set `retention` (now 3 d) to that of your plan or index first'),
+    ]);
+    expect(old.out).toMatch(/^qstash\.main: nothing was left to read: 0 new entries/);
   });
 
   it('goes on after a SIGKILL in the middle, with nothing twice and nothing lost', async () => {

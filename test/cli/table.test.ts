@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { amountText, bytesText, countText, lengthText, timeText } from '../../src/cli/amounts.ts';
+import { amountText, bytesText, countText, lengthText, timeText } from '../../src/amounts.ts';
 import { exportLines } from '../../src/cli/shell.ts';
 import { printable, tableText } from '../../src/cli/table.ts';
 

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { shared } from '../../src/config/declaration.ts';
 import { silentLog } from '../../src/log.ts';
 import type { Cursor, Ms, StreamId } from '../../src/model.ts';
-import type { Page, Source, Stream, Value } from '../../src/sources/source.ts';
+import type { Source, Stream, Value } from '../../src/sources/source.ts';
 import { createMeter } from '../../src/sources/stream.ts';
 import { openStore } from '../../src/store/database.ts';
 import { Partitions } from '../../src/store/partitions.ts';
@@ -11,7 +11,7 @@ import { openLedger } from '../../src/store/progress.ts';
 import { planWindows } from '../../src/sync/plan.ts';
 import { runStream } from '../../src/sync/run.ts';
 import { createMigratedDatabase } from '../postgres.ts';
-import { openStream, readAll } from '../sources/opened.ts';
+import { type KeptPage, openStream, readAll } from '../sources/opened.ts';
 import { createClock, START, type WorldClock } from '../world.ts';
 
 /** What an API can be made to do with its next request. `lost`: the next one that carries a cursor finds it gone. */
@@ -66,7 +66,7 @@ export function sourceContract(name: string, start: (clock: WorldClock) => Promi
     });
 
     const read = (cursor: Cursor | null = null) => readAll(stream, WINDOW, { cursor });
-    const keys = (pages: readonly Page[]) =>
+    const keys = (pages: readonly KeptPage[]) =>
       pages.flatMap(({ rows }) => rows.map(({ parts }) => parts[0]?.key));
     const failure = async (work: () => Promise<unknown>) =>
       work().then(
@@ -124,7 +124,7 @@ export function sourceContract(name: string, start: (clock: WorldClock) => Promi
 
     test('reading again gives the same identities and values', async () => {
       const [one, other] = [await read(), await read()];
-      const parts = (pages: readonly Page[]) =>
+      const parts = (pages: readonly KeptPage[]) =>
         pages.flatMap(({ rows }) =>
           rows.flatMap((row) => row.parts.map((part) => [part?.key, part?.values.map(told)])),
         );

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type App, syncStreams } from '../../src/app.ts';
+import type { App } from '../../src/app.ts';
+import { syncStreams } from '../../src/operations/sync.ts';
 import { withClient } from '../postgres.ts';
 import { difference, NO_DIFFERENCE, onceEach, storedDatadog, storedQstash } from '../stored.ts';
 import { type ClientMessage, startTamper, type Tamper, type Verdict } from '../tamper.ts';

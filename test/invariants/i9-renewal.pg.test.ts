@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { syncStreams } from '../../src/app.ts';
+import { syncStreams } from '../../src/operations/sync.ts';
 import type { Stream } from '../../src/sources/source.ts';
 import { LEASE_MS } from '../../src/store/windows.ts';
 import type { RunEvent } from '../../src/sync/run.ts';

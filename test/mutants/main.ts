@@ -8,7 +8,7 @@ import Table from 'cli-table3';
 import { MUTANTS, type Mutant } from './list.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const COPIED = ['src', 'test', 'migrations', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
+const COPIED = ['src', 'jobs', 'test', 'migrations', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
 const LONGEST_MS = 300_000;
 const run = promisify(execFile);
 

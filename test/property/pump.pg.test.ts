@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
-import { syncStreams } from '../../src/app.ts';
 import { LogkeepError } from '../../src/errors.ts';
 import { unescapeText } from '../../src/escape.ts';
 import { canonicalJson } from '../../src/json.ts';
 import type { Ms, Span } from '../../src/model.ts';
+import { syncStreams } from '../../src/operations/sync.ts';
 import { onceEach, storedDatadog, storedQstash } from '../stored.ts';
 import { askOf, createWorld, START, type World } from '../world.ts';
 import { Crashed, createMortal, POINTS, type Point } from './crashing.ts';

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AlertSettings } from '../../src/config/alerts.ts';
-import { type Alerts, createAlerts } from '../../src/serve/alerts.ts';
+import { type Alerting, createAlerting } from '../../src/serve/alerts.ts';
 import type { ReadModel } from '../../src/serve/read-model.ts';
 import { openStore, type Store } from '../../src/store/database.ts';
 import type { StreamStatus } from '../../src/store/status.ts';
@@ -39,9 +39,9 @@ afterEach(async () => {
 });
 
 /** One process's alerts, over the model that the test has set. */
-function alerts(settings: Partial<AlertSettings> = {}, own: Store = store): Alerts {
+function alerts(settings: Partial<AlertSettings> = {}, own: Store = store): Alerting {
   const say = (fields: object, message: string) => void logged.push(`${message} ${JSON.stringify(fields)}`);
-  return createAlerts({
+  return createAlerting({
     store: own,
     settings: {
       webhook: webhook.url,
@@ -65,9 +65,9 @@ function told(): Told[] {
   return webhook.bodies.splice(0).flatMap((body) => (body as { alerts: Told[] }).alerts);
 }
 
-async function lookAt(minutes: number, one: Alerts = alerts()): Promise<Told[]> {
+async function lookAt(minutes: number, one: Alerting = alerts()): Promise<Told[]> {
   nowMs = NOW + minutes * MINUTE;
-  await one.look();
+  await one.evaluate();
   return told();
 }
 
@@ -154,17 +154,22 @@ describe('several processes and restarts', () => {
   it('eight processes that look at the same moment tell it once', async () => {
     changes = LATE;
     const stores = Array.from({ length: 8 }, () => openStore(database.url, { max: 2 }));
-    await Promise.all(stores.map((own) => alerts({}, own).look()));
+    await Promise.all(stores.map((own) => alerts({}, own).evaluate()));
     expect(told()).toHaveLength(1);
     nowMs = NOW + HOUR;
-    await Promise.all(stores.map((own) => alerts({}, own).look()));
+    await Promise.all(stores.map((own) => alerts({}, own).evaluate()));
     expect(told()).toHaveLength(1);
     changes = {};
     nowMs = NOW + HOUR + MINUTE;
-    await Promise.all(stores.map((own) => alerts({}, own).look()));
+    await Promise.all(stores.map((own) => alerts({}, own).evaluate()));
     nowMs += 3 * MINUTE;
-    await Promise.all(stores.map((own) => alerts({}, own).look()));
+    await Promise.all(stores.map((own) => alerts({}, own).evaluate()));
     expect(told()).toMatchObject([{ status: 'resolved' }]);
+    expect(logged.filter((line) => line.startsWith('alert sent'))).toEqual([
+      'alert sent {"receiver":"webhook","alerts":["datadog.web lag"]}',
+      'alert sent {"receiver":"webhook","alerts":["datadog.web lag"]}',
+      'alert sent {"receiver":"webhook","alerts":["datadog.web lag is over"]}',
+    ]);
     await Promise.all(stores.map((own) => own.close()));
   });
 
@@ -172,7 +177,7 @@ describe('several processes and restarts', () => {
     changes = LATE;
     webhook.status = null;
     const dying = alerts();
-    const stopped = dying.look();
+    const stopped = dying.evaluate();
     await dying.stop();
     await stopped;
     webhook.status = 200;
@@ -184,7 +189,7 @@ describe('several processes and restarts', () => {
     changes = LATE;
     webhook.status = null;
     const dying = alerts();
-    const stopped = dying.look();
+    const stopped = dying.evaluate();
     await dying.stop();
     await stopped;
     webhook.status = 200;
@@ -225,11 +230,11 @@ describe('a webhook that is down', () => {
       changes = LATE;
       slack.status = 503;
       const both = alerts({ slack: slack.url });
-      await both.look();
+      await both.evaluate();
       expect(told()).toHaveLength(1);
       slack.status = 200;
       nowMs += 2 * MINUTE;
-      await both.look();
+      await both.evaluate();
       expect(told()).toEqual([]);
       expect(slack.bodies).toEqual([
         {
@@ -259,7 +264,7 @@ describe('a webhook that is down', () => {
 
   it('the loop goes on after a failed look, and stops at once', async () => {
     let looks = 0;
-    const loop = createAlerts({
+    const loop = createAlerting({
       store,
       settings: {
         webhook: webhook.url,

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { isFailure } from '../../src/errors.ts';
 import { silentLog } from '../../src/log.ts';
 import { type HttpServer, startHttp } from '../../src/serve/http.ts';
-import { openLookout } from '../../src/serve/lookout.ts';
+import { openMonitor } from '../../src/serve/monitor.ts';
 import { type Checks, readyChecks } from '../../src/serve/ready.ts';
 import { openStore, type Store } from '../../src/store/database.ts';
 import { createDatabase, createMigratedDatabase, type TestDatabase } from '../postgres.ts';
@@ -156,7 +156,9 @@ describe('the server', () => {
       `port ${server.port}: another process listens there: expected a free port`,
     );
     const foreign = await startHttp({ ...options, host: '192.0.2.1', port: 0 }).catch((error) => error);
-    expect(foreign.message).toMatch(/^host 192\.0\.2\.1, port 0: EADDRNOTAVAIL: expected/);
+    expect(foreign.message).toMatch(
+      /^host 192\.0\.2\.1, port 0: this machine does not have that address: expected/,
+    );
   });
 
   it('ends within half a second or so although a client keeps its connection', async () => {
@@ -172,7 +174,7 @@ describe('the server', () => {
   });
 });
 
-describe('the lookout of a process', () => {
+describe('the monitor of a process', () => {
   it('is alive before the database is, ready after, and shows what is stored and who serves', async () => {
     const world = await createWorld();
     closing.push(() => world.close());
@@ -183,7 +185,7 @@ describe('the lookout of a process', () => {
     });
     const app = await world.open();
     closing.push(() => app.close());
-    const lookout = await openLookout({
+    const monitor = await openMonitor({
       host: '127.0.0.1',
       port: 0,
       holder: 'host:1:abc',
@@ -191,23 +193,23 @@ describe('the lookout of a process', () => {
       clock: createClock(),
       log: silentLog,
     });
-    closing.push(() => lookout.close());
-    expect((await fetch(`${lookout.url}/healthz`)).status).toBe(200);
-    expect((await fetch(`${lookout.url}/readyz`)).status).toBe(503);
-    const early = parseExposition(await (await fetch(`${lookout.url}/metrics`)).text());
+    closing.push(() => monitor.close());
+    expect((await fetch(`${monitor.url}/healthz`)).status).toBe(200);
+    expect((await fetch(`${monitor.url}/readyz`)).status).toBe(503);
+    const early = parseExposition(await (await fetch(`${monitor.url}/metrics`)).text());
     expect(early.get('logkeep_database_up')?.samples).toMatchObject([{ value: 0 }]);
 
     await world.sync();
-    lookout.movedIn({ store: app.store, queue });
-    await lookout.watch(
+    monitor.attach({ store: app.store, queue });
+    await monitor.watch(
       { alerts: { webhook: null, slack: null, lagMs: 1, expiryMs: 1, silenceMs: null, repeatMs: 1 } },
       app.streams,
     );
-    expect((await fetch(`${lookout.url}/readyz`)).status).toBe(200);
+    expect((await fetch(`${monitor.url}/readyz`)).status).toBe(200);
     await expect
       .poll(
         async () => {
-          const families = parseExposition(await (await fetch(`${lookout.url}/metrics`)).text());
+          const families = parseExposition(await (await fetch(`${monitor.url}/metrics`)).text());
           return [
             families.get('logkeep_stream_stored_entries')?.samples[0]?.value,
             families.get('logkeep_processes')?.samples[0]?.value,
@@ -216,7 +218,7 @@ describe('the lookout of a process', () => {
         { timeout: 20_000 },
       )
       .toEqual([world.sandbox.qstash.truth({ visibleAt: world.clock.now() }).length, 1]);
-    await lookout.close();
+    await monitor.close();
     expect(await world.query('select holder from logkeep.process')).toEqual([]);
   });
 });

@@ -98,7 +98,8 @@ test('SIGHUP takes new settings over, or refuses them with the reason while the 
     'data_dir: changed',
   );
   const ends = served.lines().filter(({ msg }) => msg === 'run ended').length;
-  await says(served, 'run ended', ends + 2);
+  const run = await says(served, 'run ended', ends + 2);
+  expect(Date.parse(String(run.window_from))).toBeLessThan(Date.parse(String(run.window_to)));
 
   stand.settings(QUICK);
   served.signal('SIGHUP');
@@ -152,6 +153,11 @@ test('a job is run by hand by way of the queue: by this process, or by the one t
   expect(await one.ended()).toBe(0);
   expect(one.said()).toMatch(/^qstash\.main: sync done/);
 
+  const house = stand.start('run trim --stream qstash.main');
+  expect({ code: await house.ended(), said: house.said() }).toEqual({
+    code: 2,
+    said: 'logkeep: --stream: "qstash.main": expected none, as trim is not a job of one stream; leave it out\n',
+  });
   const wrong = stand.start('run snyc');
   expect({ code: await wrong.ended(), said: wrong.said() }).toEqual({
     code: 2,

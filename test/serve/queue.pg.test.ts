@@ -15,7 +15,7 @@ const JOB: Job = {
   schedule: '* * * * *',
   timeoutMs: 60_000,
   atOnce: 1,
-  run: async () => ({ outcome: 'done', error: null, counts: {} }),
+  run: async () => ({ outcome: 'done', error: null, window: null, counts: {} }),
 };
 let database: TestDatabase;
 const open: { store: Store; queue: JobQueue }[] = [];
@@ -81,7 +81,7 @@ test('a claim without a sign of life is lost: whoever had it is told, and can ne
   await dead.send('sync', 'a.main', null);
   const [claim] = await dead.take('sync', 1, []);
   if (claim === undefined) throw new Error('nothing was taken');
-  expect(await dead.hold([claim])).toEqual([]);
+  expect(await dead.renew([claim])).toEqual([]);
   const silentSince = performance.now();
   const taken = await until(
     'the job to be taken over',
@@ -90,12 +90,12 @@ test('a claim without a sign of life is lost: whoever had it is told, and can ne
   );
   expect(performance.now() - silentSince).toBeGreaterThan(9_000);
   expect(performance.now() - silentSince).toBeLessThan(20_000);
-  expect(await dead.hold([claim])).toEqual([claim]);
+  expect(await dead.renew([claim])).toEqual([claim]);
   await dead.finish(claim, { outcome: 'done' });
   await dead.giveBack(claim);
-  expect(await living.look('sync', claim.id)).toEqual({ status: 'active' });
+  expect(await living.stateOf('sync', claim.id)).toEqual({ status: 'active' });
   await living.finish(taken, { outcome: 'done', counts: { new: 3 } });
-  expect(await dead.look('sync', claim.id)).toEqual({
+  expect(await dead.stateOf('sync', claim.id)).toEqual({
     status: 'finished',
     report: { outcome: 'done', counts: { new: 3 } },
   });
@@ -111,7 +111,7 @@ test('the queue names no statement and sets nothing for the session, so a pooler
     const queue = await openOne(tamper.url);
     await queue.send('sync', 'a.main', 60_000);
     const claims = await queue.take('sync', 1, []);
-    await queue.hold(claims);
+    await queue.renew(claims);
     for (const claim of claims) await queue.finish(claim, { outcome: 'done' });
     await queue.depth();
     // A round of its own upkeep.

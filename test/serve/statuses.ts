@@ -38,6 +38,7 @@ export function statusOf(changes: Partial<StreamStatus> & { readonly behindMs?: 
   const { behindMs = 40_000, ...rest } = changes;
   const nowMs = rest.nowMs ?? NOW;
   const coveredToMs = nowMs - behindMs;
+  const hole = rest.gaps?.find(({ kind }) => kind === 'hole');
   return {
     nowMs,
     stream: 'datadog.web',
@@ -47,6 +48,8 @@ export function statusOf(changes: Partial<StreamStatus> & { readonly behindMs?: 
     coveredToMs,
     lagMs: behindMs,
     gaps: [],
+    owedHoles: { count: hole?.count ?? 0, lengthMs: hole?.lengthMs ?? 0 },
+    backfill: null,
     lostLatelyMs: 0,
     missingFromMs: coveredToMs,
     missingToMs: null,

@@ -34,7 +34,7 @@ test('thousands of quick ticks leave no growing table and no growing memory', as
         `insert into logkeep.run (stream, fingerprint, job, holder, outcome, finished_at, fetched, new)
         values ('toy.main', 'f', 'sync', 'ticks', 'done', clock_timestamp(), 2, 2)`,
       );
-      return { outcome: 'done', error: null, counts: { new: 2 } };
+      return { outcome: 'done', error: null, window: null, counts: { new: 2 } };
     },
   };
   await pool.query(

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { spanText } from '../../src/serve/moments.ts';
+import { spanText } from '../../src/amounts.ts';
 import { explain, type WhyInput } from '../../src/serve/why.ts';
 import type { StreamStatus } from '../../src/store/status.ts';
 import { DAY, HOUR, MINUTE, NOW, runningOf, runOf, statusOf } from './statuses.ts';
@@ -186,6 +186,19 @@ describe('what is lost, near to it, or still to be read is said with every cause
     );
     expect(why(late({ missingFromMs, expiresInMs: -1 })).sentence).toMatch(
       /what is not read from 2026-05-17 10:57Z on is expiring now$/,
+    );
+  });
+
+  it('what open backfills have still to read, beside a live log that is caught up', () => {
+    const status = statusOf({
+      gaps: [{ kind: 'hole', count: 1, lengthMs: 3 * HOUR }],
+      owedHoles: { count: 0, lengthMs: 0 },
+      backfill: { count: 1, missingMs: 3 * HOUR, expiresInMs: 2 * HOUR },
+    });
+    const why = explain({ stream: 'datadog.web', status, settleMs: 30_000, processes: 0 });
+    expect(why.cause).toBe('caught_up');
+    expect(why.sentence).toMatch(
+      /; nothing lost; 1 backfill has 3 h left to read, the oldest of which expires in 2 h, and no process runs$/,
     );
   });
 

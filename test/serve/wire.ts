@@ -1,7 +1,10 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-/** `pass`; `drop`: connections break and new ones are refused; `stall`: nothing gets through; `split`: byte by byte. */
-export type Mode = 'pass' | 'drop' | 'stall' | 'split';
+/**
+ * `pass`; `drop`: connections break and new ones are refused; `stall`: nothing gets through; `split`: byte by byte;
+ * `forget`: nothing gets through any more on what is connected now, which nobody is told; new connections pass.
+ */
+export type Mode = 'pass' | 'drop' | 'stall' | 'split' | 'forget';
 
 /** A TCP proxy that misbehaves on request. */
 export interface Wire {
@@ -15,6 +18,7 @@ export interface Wire {
 export async function startWire(url: string): Promise<Wire> {
   const target = new URL(url);
   const sockets = new Set<Socket>();
+  const forgotten = new Set<Socket>();
   let mode: Mode = 'pass';
   const server = createServer((client) => {
     if (mode === 'drop') {
@@ -35,6 +39,7 @@ export async function startWire(url: string): Promise<Wire> {
       });
       let turn: Promise<void> = Promise.resolve();
       from.on('data', (data: Buffer) => {
+        if (forgotten.has(from)) return;
         turn = turn.then(async () => {
           while (mode === 'stall' && !to.destroyed) await new Promise((resolve) => setTimeout(resolve, 20));
           if (mode !== 'split') {
@@ -57,6 +62,7 @@ export async function startWire(url: string): Promise<Wire> {
     url: route.href,
     set(next) {
       mode = next;
+      if (next === 'forget') for (const socket of sockets) forgotten.add(socket);
       if (next === 'drop') for (const socket of sockets) socket.destroy();
     },
     close: async () => {

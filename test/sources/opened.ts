@@ -3,8 +3,20 @@ import { silentLog } from '../../src/log.ts';
 import type { Cursor, Span, StreamId } from '../../src/model.ts';
 import { createRedactor } from '../../src/redact.ts';
 import { createHttp, type Http } from '../../src/sources/http.ts';
-import type { Page, ReadOptions, Row, Source, Stream, StreamSettings } from '../../src/sources/source.ts';
+import {
+  isRow,
+  type Page,
+  type ReadOptions,
+  type Row,
+  type Source,
+  type Stream,
+  type StreamSettings,
+} from '../../src/sources/source.ts';
+import { type Kept, keep } from './entries.ts';
 import { turn } from './stand.ts';
+
+/** A page whose entries are made. */
+export type KeptPage = Page & Kept;
 
 /** A source's stream, opened with its own settings and quick time-outs. */
 export function openStream(
@@ -46,9 +58,10 @@ export async function readAll(
   stream: Stream,
   window: Span,
   options: Partial<ReadOptions> = {},
-): Promise<readonly Page[]> {
-  const pages: Page[] = [];
-  for await (const page of stream.read({ window, cursor: null, ...turn(), ...options })) pages.push(page);
+): Promise<readonly KeptPage[]> {
+  const pages: KeptPage[] = [];
+  for await (const page of stream.read({ window, cursor: null, ...turn(), ...options }))
+    pages.push({ ...keep(page.entries), ...page });
   return pages;
 }
 
@@ -63,7 +76,7 @@ export async function readStubbornly(stream: Stream, window: Span): Promise<Read
   for (let attempt = 0; attempt < 60; attempt++) {
     try {
       for await (const page of stream.read({ window, cursor, ...turn() })) {
-        for (const row of page.rows) rows.set(row.parts[0]?.key ?? '', row);
+        for (const made of page.entries) if (isRow(made)) rows.set(made.parts[0]?.key ?? '', made);
         cursor = page.next;
       }
       return rows;

@@ -8,14 +8,13 @@ import { createQuickReader as datadogQuick } from '../../src/sources/datadog/qui
 import { tables as datadogTables } from '../../src/sources/datadog/table.ts';
 import { createTimestampReader } from '../../src/sources/datadog/timestamp.ts';
 import type { Entries } from '../../src/sources/entries.ts';
-import type { Normalised } from '../../src/sources/entry.ts';
 import { FIELD as QSTASH_FIELD } from '../../src/sources/qstash/fields.ts';
 import { createNormaliser as qstashNormaliser } from '../../src/sources/qstash/normalise.ts';
 import { createQuickReader as qstashQuick } from '../../src/sources/qstash/quick.ts';
 import { tables as qstashTables } from '../../src/sources/qstash/table.ts';
 import type { Stage } from '../../src/sources/source.ts';
 import { hostileJson } from '../hostile.ts';
-import { entriesOf, exactly } from './entries.ts';
+import { entriesOf, exactly, keeping } from './entries.ts';
 import { stored } from './stored.ts';
 
 const NOW = Date.parse('2026-11-21T00:00:00Z');
@@ -24,7 +23,10 @@ const redactor = createRedactor(Buffer.alloc(32, 7));
 const string = JSON.stringify;
 
 /** What came of the entries, as Postgres would give it back. */
-function outcome({ rows, rejects, unknown }: Normalised, stages: readonly Stage[]) {
+function outcome(
+  { rows, rejects, unknown }: ReturnType<ReturnType<typeof keeping>>,
+  stages: readonly Stage[],
+) {
   return {
     rows: rows.map((row) => ({
       timeMs: row.timeMs,
@@ -40,7 +42,7 @@ function outcome({ rows, rejects, unknown }: Normalised, stages: readonly Stage[
 
 function expectSame(
   entries: Entries,
-  normaliser: () => (entries: Entries) => Normalised,
+  normaliser: () => ReturnType<typeof keeping>,
   stages: readonly Stage[],
 ) {
   const { texts, rejected, ...quick } = outcome(normaliser()(entries), stages);
@@ -103,7 +105,7 @@ describe('what is read quickly is the very row that is read exactly', () => {
     fc.assert(
       fc.property(fc.array(qstashEntry, { minLength: 1, maxLength: 8 }), (texts) => {
         const entries = entriesOf(`{"events":[${texts.join()}]}`, ['events']);
-        const normaliser = () => qstashNormaliser({ redactor, nowMs: () => NOW });
+        const normaliser = () => keeping(qstashNormaliser({ redactor, nowMs: () => NOW }));
         expectSame(entries, normaliser, qstashTables.stages);
       }),
       { numRuns: 1_000 },
@@ -128,7 +130,7 @@ describe('what is read quickly is the very row that is read exactly', () => {
     fc.assert(
       fc.property(fc.array(entry, { minLength: 1, maxLength: 8 }), (texts) => {
         const entries = entriesOf(`{"logs":[${texts.join()}]}`, ['logs'], CONTAINER[transport]);
-        const normaliser = () => datadogNormaliser({ redactor, nowMs: () => NOW, transport });
+        const normaliser = () => keeping(datadogNormaliser({ redactor, nowMs: () => NOW, transport }));
         expectSame(entries, normaliser, datadogTables.stages);
       }),
       { numRuns: 1_000 },

@@ -15,7 +15,7 @@ import type { StoredRow } from '../../src/sources/rebuild.ts';
 import type { Part, Stage, StageColumn, Value } from '../../src/sources/source.ts';
 import { hostileJson, hostileString, objectText } from '../hostile.ts';
 import { createDatabase, withClient } from '../postgres.ts';
-import { entriesOf } from './entries.ts';
+import { entriesOf, keeping } from './entries.ts';
 
 const TIME = 1_777_634_400_083;
 const ENTRIES = 200;
@@ -88,7 +88,7 @@ test('I7: hostile QStash entries come back equal from a real Postgres', async ()
         ['"messageId"', '"msg_1"'],
         ['"time"', String(TIME)],
       ]);
-      const normalise = createQstashNormaliser({ redactor, nowMs: () => TIME });
+      const normalise = keeping(createQstashNormaliser({ redactor, nowMs: () => TIME }));
       const { rows } = normalise(entriesOf(`{"events":[${texts.join(',')}]}`, ['events']));
       expect(rows.length).toBe(ENTRIES);
       for (const [index, row] of rows.entries()) {
@@ -115,7 +115,7 @@ test.each(['v1', 'v2'] as const)(
         const texts = objects(DATADOG_FIELD.keys(), [
           ['"timestamp"', `"${new Date(TIME).toISOString()}"`],
         ]).map((log, index) => `{"id":"id-${index}\\u0000","type":"log","${container}":${log}}`);
-        const normalise = createDatadogNormaliser({ redactor, nowMs: () => TIME, transport });
+        const normalise = keeping(createDatadogNormaliser({ redactor, nowMs: () => TIME, transport }));
         const { rows } = normalise(entriesOf(`{"logs":[${texts.join(',')}]}`, ['logs'], container));
         expect(rows.length).toBe(ENTRIES);
         for (const [index, row] of rows.entries()) {

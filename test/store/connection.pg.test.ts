@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { inTransaction } from '../../src/store/connection.ts';
-import { openStore } from '../../src/store/database.ts';
-import { startPrivateServer } from '../postgres.ts';
+import { mayPass, openStore } from '../../src/store/database.ts';
+import { createDatabase, startPrivateServer } from '../postgres.ts';
 
 test('a server that dies under connections in use fails their queries, and does not end the process', async () => {
   const server = await startPrivateServer();
@@ -39,3 +39,20 @@ test('a server that dies under connections in use fails their queries, and does 
     await server.stop();
   }
 }, 30_000);
+
+test('a breach of the protocol that Postgres itself complains of is a bug; a pooler says the same of a server that went away', async () => {
+  const { url, drop } = await createDatabase();
+  const store = openStore(url);
+  try {
+    await store.pool.query('select 1');
+    // Fewer values than the statement has places for.
+    const breach = await store.pool.query('select $1::integer + $2::integer', [1]).catch((error) => error);
+    expect({ code: breach.code, passes: mayPass(breach) }).toEqual({ code: '08P01', passes: false });
+  } finally {
+    await store.close();
+    await drop();
+  }
+  // All that PgBouncer's answer holds.
+  const pooler = Object.assign(new Error('server conn crashed?'), { severity: 'FATAL', code: '08P01' });
+  expect(mayPass(pooler)).toBe(true);
+});

@@ -4,6 +4,7 @@ import type { Row } from '../../src/sources/source.ts';
 import { createMeter } from '../../src/sources/stream.ts';
 import { withClient } from '../../src/store/connection.ts';
 import { prepareBatch, withoutKnown } from '../../src/store/loader.ts';
+import { keep } from '../sources/entries.ts';
 import { createWorld, START, type World } from '../world.ts';
 
 const HOUR = 3_600_000;
@@ -34,7 +35,7 @@ async function rowsOf({ streams }: App): Promise<Row[]> {
   const rows: Row[] = [];
   const signal = new AbortController().signal;
   const pages = streams[0]?.stream.read({ window: WINDOW, cursor: null, signal, meter: createMeter() }) ?? [];
-  for await (const page of pages) rows.push(...page.rows);
+  for await (const page of pages) rows.push(...keep(page.entries).rows);
   return rows;
 }
 

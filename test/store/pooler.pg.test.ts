@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { syncStreams } from '../../src/app.ts';
+import { syncStreams } from '../../src/operations/sync.ts';
 import { accountFor, freePort } from '../../src/store/cluster.ts';
 import { withClient } from '../postgres.ts';
 import { difference, NO_DIFFERENCE, onceEach, storedDatadog, storedQstash } from '../stored.ts';

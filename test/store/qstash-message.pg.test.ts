@@ -49,8 +49,7 @@ async function load(name: string, batches: readonly (readonly Entry[])[]): Promi
         const rows = batch.map((entry) => real.normalise(JSON.stringify(entry)) as Row);
         const next = n === batches.length - 1 ? null : (`${n + 1}` as Cursor);
         yield {
-          rows,
-          rejects: [],
+          entries: rows,
           unknown: [],
           bytes: 64 * 1024 * 1024,
           next,

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
-import { type Audit, type AuditAsk, auditStream, isSound } from '../../src/audit.ts';
 import { isFailure } from '../../src/errors.ts';
 import type { Span } from '../../src/model.ts';
+import { type Audit, type AuditAsk, auditStream, isSound } from '../../src/operations/audit.ts';
 import { createWorld, START, type World, type WorldOptions } from '../world.ts';
 import { sweep } from './sweeping.ts';
 

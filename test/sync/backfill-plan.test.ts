@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Span, Spans } from '../../src/model.ts';
 import {
-  type BackfillAsk,
+  type BackfillPlanAsk,
   neighboursOf,
   planBackfill,
   readableFrom,
@@ -13,7 +13,7 @@ import { intersect, length, subtract, union } from '../../src/sync/spans.ts';
 const S = 1_000;
 const HOUR = 3_600 * S;
 const nothing = { covered: [], expired: [], oversize: [], open: [] };
-const ask: BackfillAsk = {
+const ask: BackfillPlanAsk = {
   wanted: [{ from: 0, to: 10 * HOUR }],
   targetMs: 100 * HOUR,
   edgeMs: -HOUR,

@@ -1,14 +1,15 @@
 import { afterEach, expect, test } from 'vitest';
-import { syncStreams } from '../../src/app.ts';
+import type { Span } from '../../src/model.ts';
 import {
   askForBackfill,
   type BackfillAsk,
   type BackfillResult,
   backfillStream,
   dropBackfills,
-} from '../../src/backfill.ts';
-import { previewBackfill } from '../../src/backfill-view.ts';
-import type { Span } from '../../src/model.ts';
+} from '../../src/operations/backfill.ts';
+import { previewBackfill } from '../../src/operations/backfill-status.ts';
+import { syncStreams } from '../../src/operations/sync.ts';
+import { readStatus } from '../../src/store/status.ts';
 import { difference, NO_DIFFERENCE, onceEach, storedDatadog, storedQstash } from '../stored.ts';
 import { askOf, createWorld, pageIsBatch, START, type World, type WorldOptions } from '../world.ts';
 
@@ -116,6 +117,13 @@ test('a backfill that was stopped is a hole until the next one goes on with it, 
   const gaps = await world.query<{ kind: string }>('select kind from logkeep.gap');
   expect(gaps.length).toBeGreaterThan(0);
   expect(new Set(gaps.map(({ kind }) => kind))).toEqual(new Set(['hole']));
+  const app = await world.open();
+  const [status] = await readStatus(app.store.db).finally(() => app.close());
+  const missing = await world.query<{ ms: number }>(
+    `select extract(epoch from sum(to_time - from_time))::float8 * 1000 as ms from logkeep.gap`,
+  );
+  expect(status?.owedHoles.count).toBe(0);
+  expect(status?.backfill).toMatchObject({ count: 1, missingMs: missing[0]?.ms });
   const [read] = await world.query<{ n: number }>(
     `select sum(fetched)::integer as n from logkeep.run where job = 'backfill'`,
   );

@@ -14,8 +14,8 @@ function inHand(): BatchInHand {
       get fetched() {
         return fetched;
       },
-      add: (rows, rejects) => {
-        fetched += rows.length + rejects.length;
+      add: () => {
+        fetched += 1;
       },
     };
   });
@@ -27,8 +27,7 @@ function page(entries: number, changes: Partial<Page> = {}): Page {
     (_, n): Row => ({ timeMs: n, parts: [], rawText: () => '{}' }),
   );
   return {
-    rows,
-    rejects: [],
+    entries: rows,
     bytes: 1,
     next: 'more' as Cursor,
     dateMs: null,
@@ -47,7 +46,7 @@ test('a batch is full at 5000 entries, rejects counted, and not before', () => {
   hand.add(page(4_998), 0);
   expect(hand.full).toBe(false);
   const reject = { reason: 'no_time', timeMs: null, rawText: '{}' } as const;
-  hand.add(page(1, { rejects: [reject] }), 0);
+  hand.add(page(0, { entries: [...page(1).entries, reject] }), 0);
   expect(hand.full).toBe(true);
 });
 

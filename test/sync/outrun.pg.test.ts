@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
-import { syncStreams } from '../../src/app.ts';
+import { syncStreams } from '../../src/operations/sync.ts';
 import type { Stream } from '../../src/sources/source.ts';
 import { difference, NO_DIFFERENCE, onceEach, storedQstash } from '../stored.ts';
 import { askOf, createWorld, START, type World } from '../world.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
-import { syncStreams } from '../../src/app.ts';
 import type { Clock } from '../../src/clock.ts';
+import { syncStreams } from '../../src/operations/sync.ts';
 import { startPrivateServer, withClient } from '../postgres.ts';
 import { difference, NO_DIFFERENCE, onceEach, storedDatadog, storedQstash } from '../stored.ts';
 import { askOf, createWorld, pageIsBatch, START, type World, type WorldOptions } from '../world.ts';

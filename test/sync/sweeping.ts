@@ -1,6 +1,6 @@
-import type { SyncResult } from '../../src/app.ts';
+import type { ReadResult } from '../../src/operations/read.ts';
+import { type SweepAsk, sweepStream } from '../../src/operations/sweep.ts';
 import { parseSpans, spansColumn } from '../../src/store/coverage.ts';
-import { type SweepAsk, sweepStream } from '../../src/sweep.ts';
 import type { World, WorldOptions } from '../world.ts';
 
 /** Opens the app, sweeps its first stream once, closes it. */
@@ -8,7 +8,7 @@ export async function sweep(
   world: World,
   ask: Partial<SweepAsk> = {},
   changes: Partial<WorldOptions> = {},
-): Promise<SyncResult> {
+): Promise<ReadResult> {
   const app = await world.open(changes);
   try {
     const [open] = app.streams;

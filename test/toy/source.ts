@@ -7,14 +7,15 @@ import { readChain } from '../../src/sources/chain.ts';
 import { readEntries } from '../../src/sources/entries.ts';
 import { idFlaw, isObject, rawText, timeFlaw } from '../../src/sources/entry.ts';
 import type { Http } from '../../src/sources/http.ts';
-import type {
-  Meter,
-  OpenOptions,
-  Reject,
-  Row,
-  Source,
-  Stream,
-  StreamSettings,
+import {
+  isRow,
+  type Meter,
+  type OpenOptions,
+  type Reject,
+  type Row,
+  type Source,
+  type Stream,
+  type StreamSettings,
 } from '../../src/sources/source.ts';
 import { createMeter, fingerprintOf, skewOf } from '../../src/sources/stream.ts';
 import { apiUrl, secret, text } from '../../src/sources/values.ts';
@@ -122,16 +123,13 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
       });
       for await (const { entries, next, dateMs, bytes } of pages) {
         const all = Array.from({ length: entries.length }, (_, index) => made(entries.raw(index)));
-        const rows = all.filter((one) => !('reason' in one)) as Row[];
-        const rejects = all.filter((one) => 'reason' in one) as Reject[];
         yield {
-          rows,
-          rejects,
+          entries: all,
           next,
           dateMs,
           bytes,
           unknown: [],
-          readTo: next === null ? o.window.to : (rows.at(-1)?.timeMs ?? null),
+          readTo: next === null ? o.window.to : (all.findLast(isRow)?.timeMs ?? null),
         };
       }
     },

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
-import { syncStreams } from '../../src/app.ts';
+import { syncStreams } from '../../src/operations/sync.ts';
 import { difference, NO_DIFFERENCE, onceEach, storedDatadog } from '../stored.ts';
 import { startTamper, type Verdict } from '../tamper.ts';
 import { askOf, createWorld, pageIsBatch, START, type World, type WorldOptions } from '../world.ts';

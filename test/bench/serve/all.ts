@@ -1,7 +1,7 @@
 import type { BenchServer } from '../database.ts';
 import type { SourceName } from '../pages.ts';
 import type { Line } from './figures.ts';
-import { measureFreshness, RATES, SETTINGS } from './freshness.ts';
+import { measureFreshness, RATES, SETTINGS, type Setting } from './freshness.ts';
 import { measureCatchUp, measureIdleRequests } from './hours.ts';
 import { measureIdle } from './idle.ts';
 import { measureTakeover } from './takeover.ts';
@@ -18,32 +18,44 @@ const APART_MS = 1_000;
  * settings wait at once, and takeover is measured meanwhile; what idling costs is measured alone.
  */
 export async function measureServe(
-  server: BenchServer,
-  parts: readonly Part[],
-  sources: readonly SourceName[],
+  { server, openAnother }: { readonly server: BenchServer; readonly openAnother: () => Promise<BenchServer> },
+  { parts, sources }: { readonly parts: readonly Part[]; readonly sources: readonly SourceName[] },
   print: (line: Line) => void,
 ): Promise<void> {
   const wanted = (part: Part) => parts.includes(part);
   if (wanted('hours')) {
-    for (const source of sources) {
-      print(await measureCatchUp(server, source));
-      print(await measureIdleRequests(server, source));
-    }
+    print(await measureCatchUp(server));
+    for (const source of sources) print(await measureIdleRequests(server, source));
   }
   if (wanted('idle')) print(await measureIdle(server));
+  // A dozen processes that start take more than the hundred connections of one server.
+  const second = wanted('freshness') ? await openAnother() : null;
+  try {
+    const waiting = second === null ? [] : await startFreshness({ live: server, none: second }, print);
+    if (wanted('takeover')) waiting.push(measureTakeover(server).then(print));
+    const failed = (await Promise.allSettled(waiting)).find(({ status }) => status === 'rejected');
+    if (failed?.status === 'rejected') throw failed.reason;
+  } finally {
+    await second?.close();
+  }
+}
+
+/** Starts every setting at every rate, one after the other; the promises say when each has been measured. */
+async function startFreshness(
+  servers: Readonly<Record<Setting['quota'], BenchServer>>,
+  print: (line: Line) => void,
+): Promise<Promise<void>[]> {
   const waiting: Promise<void>[] = [];
-  if (wanted('freshness')) {
-    for (const setting of SETTINGS) {
-      for (const rate of RATES) {
-        const lines = measureFreshness(server, setting, rate);
-        waiting.push(lines.then((found) => found.forEach(print)));
-        // What fails is told when all have ended.
-        lines.catch(() => {});
-        await new Promise((resolve) => setTimeout(resolve, APART_MS));
-      }
+  for (const setting of SETTINGS) {
+    for (const rate of RATES) {
+      const printed = measureFreshness(servers[setting.quota], setting, rate).then((lines) =>
+        lines.forEach(print),
+      );
+      // What fails is told when all have ended.
+      printed.catch(() => {});
+      waiting.push(printed);
+      await new Promise((resolve) => setTimeout(resolve, APART_MS));
     }
   }
-  if (wanted('takeover')) waiting.push(measureTakeover(server).then(print));
-  const failed = (await Promise.allSettled(waiting)).find(({ status }) => status === 'rejected');
-  if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
+  return waiting;
 }

@@ -8,20 +8,22 @@ import { openSimulation, type Simulation } from './simulation.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-/** Away from an hour's edge, and a little before a sweep. */
-const START: Ms = Date.UTC(2026, 4, 20, 11, 34, 56, 789);
+/** Away from an hour's edge. */
+const START: Ms = Date.UTC(2026, 4, 20, 12, 34, 56, 789);
 
 const LIMIT = 300;
 const PAGE = 100;
 const BACKLOG_HOURS = 12;
 const BACKLOG_PER_HOUR = 5_000;
 const LIVE_PER_HOUR = 1_800;
+const IDLE_HOURS = 2;
+const SWEEP_EVERY_MS = 6 * HOUR;
+const TIMETABLE = ['* * * * *', '17 */6 * * *'];
 /** Longer than any catching up should take. */
 const MOST_HOURS = 12;
 
-/** A quota of 300 requests an hour with both APIs, and pages of 100, so that it binds without a million entries. */
+/** Datadog's quota, and pages of 100, so that it binds without a million entries. */
 const RATIONED = {
-  qstash: { quota: { limit: LIMIT, windowMs: HOUR }, maxCount: PAGE },
   datadog: { quota: { limit: LIMIT, periodS: 3600 }, maxLimit: PAGE, overMax: 'clamp' },
 } as const;
 
@@ -30,24 +32,25 @@ const RATIONED = {
  * until when, against the first moment at which so many requests were allowed at all as what is there takes in full
  * pages.
  */
-export async function measureCatchUp(server: BenchServer, source: SourceName): Promise<Line> {
+export async function measureCatchUp(server: BenchServer): Promise<Line> {
+  const source = 'datadog';
   const database = await server.create('migrated');
   const world = await openSimulation(database, source, START, {
     sandbox: RATIONED,
     changes: { pageSize: PAGE, since: { agoMs: (BACKLOG_HOURS + 1) * HOUR } },
   });
   try {
-    world.sandbox[source].history({
+    world.sandbox.datadog.history({
       from: START - BACKLOG_HOURS * HOUR,
       to: START,
-      ...amount(source, BACKLOG_HOURS * BACKLOG_PER_HOUR),
+      logs: BACKLOG_HOURS * BACKLOG_PER_HOUR,
     });
     for (let n = 0; n < MOST_HOURS; n++) {
       const span = { from: START + n * HOUR, to: START + (n + 1) * HOUR };
-      world.sandbox[source].history({ ...span, ...amount(source, LIVE_PER_HOUR) });
+      world.sandbox.datadog.history({ ...span, logs: LIVE_PER_HOUR });
     }
     const allowed = LIMIT - Math.ceil(LIMIT * world.settings.reserve);
-    const least = leastMs(world, source, allowed);
+    const least = leastMs(world, allowed);
     let tookMs = Number.NaN;
     for (let at = START; at < START + MOST_HOURS * HOUR; at += MINUTE) {
       await world.pass(at);
@@ -58,7 +61,7 @@ export async function measureCatchUp(server: BenchServer, source: SourceName): P
       world.start(sync);
     }
     const end = START + tookMs;
-    const entries = visible(world, source, end).length;
+    const entries = visible(world, end).length;
     const requests = world.sandbox.requests().filter(({ atMs }) => atMs <= end).length;
     return {
       kind: 'catch_up',
@@ -80,46 +83,53 @@ export async function measureCatchUp(server: BenchServer, source: SourceName): P
   }
 }
 
-/** Requests of six hours with nothing new, a sweep included, after everything was read and swept once. */
+/** Requests of two hours of the default timetable with nothing new, after everything was read and swept once. */
 export async function measureIdleRequests(server: BenchServer, source: SourceName): Promise<Line> {
   const database = await server.create('migrated');
   const world = await openSimulation(database, source, START, { sandbox: {} });
   try {
+    const schedules = [sync.schedule(world.settings), sweep.schedule(world.settings)];
+    if (schedules.join() !== TIMETABLE.join())
+      throw new Error(`${source}: the default timetable is ${schedules}: the bench plays ${TIMETABLE}`);
     for (const job of [sync, sweep]) {
       world.start(job);
       await world.pass(null);
     }
-    const before = world.sandbox.requests().length;
-    const hours = 6;
     const beginMs = Math.ceil(world.now() / MINUTE) * MINUTE;
-    for (let at = beginMs; at < beginMs + hours * HOUR; at += MINUTE) {
+    const before = world.sandbox.requests().length;
+    for (let at = beginMs; at < beginMs + IDLE_HOURS * HOUR; at += MINUTE) {
       await world.pass(at);
       world.start(sync);
-      if (at % (6 * HOUR) === 17 * MINUTE) world.start(sweep);
     }
     await world.pass(null);
-    const requests = world.sandbox.requests().length - before;
-    return { kind: 'idle_requests', source, hours, requests, requests_per_h: rounded(requests / hours, 2) };
+    const afterSync = world.sandbox.requests().length;
+    world.advance(SWEEP_EVERY_MS - IDLE_HOURS * HOUR);
+    world.start(sweep);
+    await world.pass(null);
+    const perHour = (afterSync - before) / IDLE_HOURS;
+    const perSweep = world.sandbox.requests().length - afterSync;
+    return {
+      kind: 'idle_requests',
+      source,
+      sync_per_h: perHour,
+      per_sweep: perSweep,
+      requests_per_h: rounded(perHour + perSweep / (SWEEP_EVERY_MS / HOUR), 2),
+    };
   } finally {
     await world.close();
     await database.drop();
   }
 }
 
-/** QStash's history counts messages, of about 3.9 entries each. */
-function amount(source: SourceName, entries: number): { messages: number; logs: number } {
-  return { messages: Math.round(source === 'qstash' ? entries / 3.9 : entries), logs: entries };
-}
-
-function visible(world: Simulation, source: SourceName, atMs: Ms): readonly unknown[] {
-  return world.sandbox[source].truth({ visibleAt: atMs, to: atMs - world.settings.settleMs });
+function visible(world: Simulation, atMs: Ms): readonly unknown[] {
+  return world.sandbox.datadog.truth({ visibleAt: atMs, to: atMs - world.settings.settleMs });
 }
 
 /** The first moment, after the start, at which all that was there by then could have been read in full pages. */
-function leastMs(world: Simulation, source: SourceName, allowed: number): Ms {
+function leastMs(world: Simulation, allowed: number): Ms {
   for (let at = START; ; at += 10_000) {
     const windows = Math.floor(at / HOUR) - Math.floor(START / HOUR) + 1;
-    if (windows * allowed * PAGE >= visible(world, source, at).length) return at - START;
+    if (windows * allowed * PAGE >= visible(world, at).length) return at - START;
   }
 }
 

@@ -8,6 +8,11 @@ import { fileURLToPath } from 'node:url';
 /** Clock ticks of a second, as Linux tells them to programs. */
 const TICKS = 100;
 const START_MS = 30_000;
+const running = new Set<ChildProcess>();
+// Whatever ends the bench, nothing of it serves on.
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
 
 /** A process of `logkeep serve`. */
 export interface Serving {
@@ -47,14 +52,16 @@ export async function startServing(
     },
   );
   const gone = once(child, 'close');
-  const running = () => child.exitCode === null && child.signalCode === null;
+  running.add(child);
+  const isRunning = () => child.exitCode === null && child.signalCode === null;
   const end = async (signal: NodeJS.Signals) => {
-    if (running()) child.kill(signal);
+    if (isRunning()) child.kill(signal);
     await gone;
+    running.delete(child);
     await rm(cwd, { recursive: true, force: true });
   };
   try {
-    await untilServing(child, running);
+    await untilServing(child, isRunning);
   } catch (error) {
     await end('SIGKILL');
     throw error;
@@ -62,13 +69,13 @@ export async function startServing(
   return {
     pid: child.pid as number,
     holderLike: `%:${child.pid}:%`,
-    running,
+    running: isRunning,
     kill: () => end('SIGKILL'),
     stop: () => end('SIGTERM'),
   };
 }
 
-async function untilServing(child: ChildProcess, running: () => boolean): Promise<void> {
+async function untilServing(child: ChildProcess, isRunning: () => boolean): Promise<void> {
   let said = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     // Its end is enough to say why it failed, and it may serve for long.
@@ -76,7 +83,7 @@ async function untilServing(child: ChildProcess, running: () => boolean): Promis
   });
   const deadline = performance.now() + START_MS;
   while (!said.includes('"serving"')) {
-    if (!running() || performance.now() > deadline)
+    if (!isRunning() || performance.now() > deadline)
       throw new Error(`logkeep serve: does not serve after ${START_MS} ms, or ended: ${said}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

@@ -24,6 +24,8 @@ export interface Simulation {
   /** Begins a job as the queue would: the one that runs already is left alone, and ended at its time limit. */
   start(job: StreamJob): void;
   running(job: StreamJob): boolean;
+  /** So much time in which nothing runs. */
+  advance(ms: number): void;
   /** Lets time pass up to `to`; null: until nothing runs. */
   pass(to: Ms | null): Promise<void>;
   close(): Promise<void>;
@@ -79,7 +81,8 @@ export async function openSimulation(
   const stillness = async () => {
     const { pool } = app.store;
     let seen = '';
-    for (let still = 0; still < STILL && !(jobs.idle() && sleepers.size === 0); still += 1) {
+    // A job of which nobody sleeps is at work, however long nothing is seen of it.
+    for (let still = 0; !jobs.idle() && (still < STILL || sleepers.size === 0); still += 1) {
       await delay(LOOK_MS);
       const signs = `${slept} ${sandbox.requests().at(-1)?.atMs} ${sandbox.requests().length} ${jobs.ended()}`;
       if (signs !== seen || pool.idleCount < pool.totalCount || pool.waitingCount > 0) still = 0;
@@ -93,6 +96,9 @@ export async function openSimulation(
     now,
     start: jobs.start,
     running: jobs.running,
+    advance(ms) {
+      nowMs += ms;
+    },
     async pass(to) {
       for (;;) {
         await stillness();
@@ -100,8 +106,6 @@ export async function openSimulation(
         if (to === null && jobs.idle()) return;
         const next = [...sleepers].sort((a, b) => a.dueMs - b.dueMs)[0];
         const untilMs = Math.min(next?.dueMs ?? Number.POSITIVE_INFINITY, to ?? Number.POSITIVE_INFINITY);
-        // A job that waits for something else than time, such as a renewed lease, is given time by the real clock.
-        if (untilMs === Number.POSITIVE_INFINITY) continue;
         nowMs = Math.max(nowMs, untilMs);
         jobs.limit();
         if (next === undefined || next.dueMs > untilMs) return;

@@ -8,7 +8,7 @@ import { rebuildDatadog } from '../../../src/sources/datadog/rebuild.ts';
 import { tables } from '../../../src/sources/datadog/table.ts';
 import { NO_ENTRIES, readEntries } from '../../../src/sources/entries.ts';
 import { nested } from '../../hostile.ts';
-import { entriesOf } from '../entries.ts';
+import { entriesOf, keeping } from '../entries.ts';
 import { stored } from '../stored.ts';
 
 const NOW = Date.parse('2026-11-21T00:00:00Z');
@@ -17,7 +17,7 @@ const INNER = 'AYQPdOb3AABoRrmLsBD3nAAA';
 const redactor = createRedactor(Buffer.alloc(32, 7));
 
 function read(entries: string, transport: Transport = 'v1') {
-  const normalise = createNormaliser({ redactor, nowMs: () => NOW, transport });
+  const normalise = keeping(createNormaliser({ redactor, nowMs: () => NOW, transport }));
   const result = normalise(entriesOf(`{"logs":[${entries}]}`, ['logs'], CONTAINER[transport]));
   return { ...result, stored: result.rows.map((row) => stored(row, tables.stages, 0)) };
 }
@@ -130,7 +130,7 @@ describe('a Datadog log as a row', () => {
   });
 
   test('reports a field that is not known once, wherever it stands', () => {
-    const normalise = createNormaliser({ redactor, nowMs: () => NOW });
+    const normalise = keeping(createNormaliser({ redactor, nowMs: () => NOW }));
     const page = `{"logs":[{"id":"${ID}","links":1,"content":{${LOG},"new":1}},{"id":"${ID}","content":{${LOG},"new":2}}]}`;
     expect(normalise(entriesOf(page, ['logs'], 'content')).unknown).toEqual(['field:new', 'field:links']);
     expect(normalise(entriesOf(page, ['logs'], 'content')).unknown).toEqual([]);
@@ -155,7 +155,7 @@ describe('a Datadog log as a row', () => {
     const { interactions } = JSON.parse(readFileSync(url, 'utf8')) as {
       interactions: readonly { readonly response_body: unknown }[];
     };
-    const normalise = createNormaliser({ redactor, nowMs: () => NOW, transport });
+    const normalise = keeping(createNormaliser({ redactor, nowMs: () => NOW, transport }));
     let logs = 0;
     for (const { response_body: body } of interactions) {
       const keys = [transport === 'v1' ? 'logs' : 'data'];

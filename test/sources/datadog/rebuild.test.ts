@@ -7,7 +7,7 @@ import { createNormaliser } from '../../../src/sources/datadog/normalise.ts';
 import { rebuildDatadog } from '../../../src/sources/datadog/rebuild.ts';
 import { tables } from '../../../src/sources/datadog/table.ts';
 import { hostileJson, hostileString, nested, objectText } from '../../hostile.ts';
-import { entriesOf } from '../entries.ts';
+import { entriesOf, keeping } from '../entries.ts';
 import { stored } from '../stored.ts';
 
 const NOW = Date.parse('2026-11-21T00:00:00Z');
@@ -17,7 +17,7 @@ const key = Buffer.alloc(32, 7);
 const open = createRedactor(key, []);
 
 function rebuilt(texts: readonly string[], transport: Transport, redactor: Redactor = open): string[] {
-  const normalise = createNormaliser({ redactor, nowMs: () => NOW, transport });
+  const normalise = keeping(createNormaliser({ redactor, nowMs: () => NOW, transport }));
   const { rows, rejects } = normalise(
     entriesOf(`{"logs":[${texts.join(',')}]}`, ['logs'], CONTAINER[transport]),
   );

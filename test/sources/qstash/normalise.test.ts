@@ -4,14 +4,14 @@ import { createRedactor } from '../../../src/redact.ts';
 import { createNormaliser } from '../../../src/sources/qstash/normalise.ts';
 import { tables } from '../../../src/sources/qstash/table.ts';
 import { nested } from '../../hostile.ts';
-import { entriesOf } from '../entries.ts';
+import { entriesOf, keeping } from '../entries.ts';
 import { stored } from '../stored.ts';
 
 const TIME = 1_777_634_400_083;
 const key = Buffer.alloc(32, 7);
 
 function normaliser(hidden?: readonly string[]) {
-  return createNormaliser({ redactor: createRedactor(key, hidden), nowMs: () => TIME });
+  return keeping(createNormaliser({ redactor: createRedactor(key, hidden), nowMs: () => TIME }));
 }
 
 function read(entries: string, normalise = normaliser()) {

@@ -6,7 +6,7 @@ import { createNormaliser } from '../../../src/sources/qstash/normalise.ts';
 import { rebuildQstash } from '../../../src/sources/qstash/rebuild.ts';
 import { tables } from '../../../src/sources/qstash/table.ts';
 import { hostileJson, hostileString, nested, objectText } from '../../hostile.ts';
-import { entriesOf } from '../entries.ts';
+import { entriesOf, keeping } from '../entries.ts';
 import { stored } from '../stored.ts';
 
 const TIME = 1_777_634_400_083;
@@ -14,7 +14,7 @@ const key = Buffer.alloc(32, 7);
 const open = createRedactor(key, []);
 
 function rebuilt(texts: readonly string[], redactor: Redactor = open): string[] {
-  const normalise = createNormaliser({ redactor, nowMs: () => TIME });
+  const normalise = keeping(createNormaliser({ redactor, nowMs: () => TIME }));
   const { rows, rejects } = normalise(entriesOf(`{"events":[${texts.join(',')}]}`, ['events']));
   expect(rejects).toEqual([]);
   return rows.map((row) => {

@@ -1,14 +1,14 @@
-import type { App, OpenStream } from './app.ts';
-import { LogkeepError } from './errors.ts';
-import type { Ms, Span, Spans } from './model.ts';
-import type { Meter } from './sources/source.ts';
-import { createMeter } from './sources/stream.ts';
-import { countStored, openStock, readRecord, type StreamRecord } from './store/audit.ts';
-import type { Outcome } from './sync/ledger.ts';
-import { PRIORITY } from './sync/priority.ts';
-import { cutAnew, recount, type WindowCount } from './sync/recount.ts';
-import { floorSecond, intersect, subtract, union } from './sync/spans.ts';
-import type { HourCounts } from './sync/stock.ts';
+import type { App, OpenStream } from '../app.ts';
+import { LogkeepError } from '../errors.ts';
+import type { Ms, Span, Spans } from '../model.ts';
+import type { Meter } from '../sources/source.ts';
+import { createMeter } from '../sources/stream.ts';
+import { countStored, openStock, readRecord, type StreamRecord } from '../store/audit.ts';
+import type { Outcome } from '../sync/ledger.ts';
+import { PRIORITY } from '../sync/priority.ts';
+import { cutAnew, recount, type WindowCount } from '../sync/recount.ts';
+import { floorSecond, intersect, subtract, union } from '../sync/spans.ts';
+import type { HourCounts } from '../sync/stock.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -106,9 +106,11 @@ export async function auditStream(app: App, open: OpenStream, ask: AuditAsk): Pr
 
 /** Whether all is proven: nothing missing, lost, or different. */
 export function isSound(audit: Audit): boolean {
-  const { holes, expired, oversize, differences, outcome, otherFilters } = audit;
+  const { span, holes, expired, oversize, differences, outcome, otherFilters } = audit;
   return (
     outcome === 'done' &&
+    // Of nothing nothing is proven: a stream that was never read to the end of a window has no span by itself.
+    span.to > span.from &&
     holes.length + expired.length + oversize.length === 0 &&
     differences.every(({ kind }) => kind === 'extra' && otherFilters)
   );

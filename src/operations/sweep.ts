@@ -1,15 +1,17 @@
-import type { App, OpenStream, SyncAsk, SyncResult } from './app.ts';
-import { type Reading, readStream } from './reading.ts';
-import { planSweep } from './sync/plan-sweep.ts';
+import type { App, OpenStream } from '../app.ts';
+import { planSweep } from '../sync/plan-sweep.ts';
+import type { ReadResult } from './read.ts';
+import { type ReadAsk, readStream } from './read.ts';
+import type { SyncAsk } from './sync.ts';
 
 /** What a sweep is asked for, beyond the settings. */
-export type SweepAsk = Pick<SyncAsk, 'signal' | 'mayRequest'> & Pick<Reading, 'watch'>;
+export type SweepAsk = Pick<SyncAsk, 'signal' | 'mayRequest'> & Pick<ReadAsk, 'watch'>;
 
 /**
  * Reads once more what one stream read before its entries could all have come (`sweep_after`), as long as the API
  * shows it: what is found unchanged is settled, what is found new is stored and swept again by the next sweep.
  */
-export function sweepStream(app: App, open: OpenStream, ask: SweepAsk): Promise<SyncResult> {
+export function sweepStream(app: App, open: OpenStream, ask: SweepAsk): Promise<ReadResult> {
   const { sweepAfterMs, retentionMs } = open.settings;
   return readStream(app, open, {
     ...ask,
@@ -17,6 +19,7 @@ export function sweepStream(app: App, open: OpenStream, ask: SweepAsk): Promise<
     plan: (progress, { nowMs, round }) => planSweep(progress, { nowMs, round, sweepAfterMs, retentionMs }),
     // A sweep owes nothing that was not asked for before.
     askedFrom: app.clock.now(),
+    rolling: true,
     leadMs: 0,
     untilMs: null,
     again: null,

@@ -1,20 +1,20 @@
 import type { Clock } from '../clock.ts';
 import type { Ms } from '../model.ts';
-import { type Company, createBurst } from './burst.ts';
-import { createHand } from './hand.ts';
+import { createBurst, type Peers } from './burst.ts';
+import { createPermits } from './permits.ts';
 import type { Answered, LocalRation, Ration } from './ration.ts';
 import type { QuotaGrant, QuotaReport, Rank, SharedQuota } from './shared-quota.ts';
 
 /** A ration that all processes share. */
-export interface Allotment extends Ration {
+export interface SharedRation extends Ration {
   /** `need` requests of this rank wait: more are taken from the common plan where that is what they wait for. */
   want(now: Ms, rank: Rank, need: number): void;
-  /** Gives back what is in hand and leaves. */
+  /** Gives back the permits that are left, and leaves. */
   close(): Promise<void>;
 }
 
 /** What an allotment is made of. */
-export interface AllotmentOptions {
+export interface SharedRationOptions {
   /** The gate's key. */
   readonly key: string;
   readonly local: LocalRation;
@@ -29,7 +29,7 @@ export interface AllotmentOptions {
 const REFRESH_MS = 5_000;
 /** What is older than this says nothing any more. */
 const STALE_MS = 15_000;
-/** Requests in hand go back after this time without use. */
+/** Permits go back after this time without use. */
 const IDLE_MS = 1_000;
 /** So long has a first request to find out what a new window allows. */
 const FIRST_MS = 10_000;
@@ -48,9 +48,9 @@ type Mode = 'unasked' | 'alone' | 'free' | 'counted';
  * by the plan. Where the API tells of no quota nothing is counted; of windows of 5 s or less each process keeps to
  * its part; where the plan is out of reach, to a careful part of what it was told.
  */
-export function createAllotment(options: AllotmentOptions): Allotment {
+export function createSharedRation(options: SharedRationOptions): SharedRation {
   const { key, local, shared, clock, random, onChange } = options;
-  const hand = createHand();
+  const permits = createPermits();
   const burst = createBurst(local);
   let plan: Pick<QuotaGrant, 'unbounded' | 'others' | 'othersLive'> | null = null;
   let plannedAt: Ms = Number.NEGATIVE_INFINITY;
@@ -80,7 +80,7 @@ export function createAllotment(options: AllotmentOptions): Allotment {
     return uncounted ? 'free' : 'counted';
   }
 
-  function companyAt(now: Ms): Company {
+  function peersAt(now: Ms): Peers {
     const { others, othersLive } = plan ?? { others: 0, othersLive: 0 };
     return { others, othersLive, live: now - liveAt < STALE_MS };
   }
@@ -91,11 +91,11 @@ export function createAllotment(options: AllotmentOptions): Allotment {
       case 'unasked':
         return 0;
       case 'free':
-        return local.unbounded() ? Number.POSITIVE_INFINITY : burst.left(now, companyAt(now));
+        return local.unbounded() ? Number.POSITIVE_INFINITY : burst.left(now, peersAt(now));
       case 'alone':
-        return local.available(now, Math.max(2, companyAt(now).others + 1) * (rank > 0 ? 2 : 1));
+        return local.available(now, Math.max(2, peersAt(now).others + 1) * (rank > 0 ? 2 : 1));
       case 'counted':
-        return hand.count(now, rank);
+        return permits.count(now, rank);
     }
   }
 
@@ -123,7 +123,7 @@ export function createAllotment(options: AllotmentOptions): Allotment {
     return {
       rank,
       need,
-      holding: hand.count(now, 0) + local.unanswered(),
+      holding: permits.count(now, 0) + local.unanswered(),
       reserve: local.reserve,
       live,
       // Who leaves will not say what became of these.
@@ -160,8 +160,8 @@ export function createAllotment(options: AllotmentOptions): Allotment {
     if (window !== null && restMs > 0) local.tell({ ...window, resetInMs: restMs, periodMs }, now);
     local.hold(pauseMs > 0 ? askedAt + pauseMs : 0);
     if (granted > 0) {
-      hand.count(now, 0);
-      hand.give(rank, granted, askedAt + (window?.restMs ?? FIRST_MS));
+      permits.count(now, 0);
+      permits.give(rank, granted, askedAt + (window?.restMs ?? FIRST_MS));
       lastGiven = granted;
       finding = window === null;
       changed = true;
@@ -180,7 +180,7 @@ export function createAllotment(options: AllotmentOptions): Allotment {
       idle = null;
       if (closed || !changed) return;
       if (performance.now() - changedAt < IDLE_MS - 50 || asking !== null) return arm();
-      hand.clear();
+      permits.clear();
       void ask(rankNow(), 0);
     };
     // Of real time: a clock that a test moves on must not be moved on by this.
@@ -192,7 +192,7 @@ export function createAllotment(options: AllotmentOptions): Allotment {
   }
 
   function rankNow(): Rank {
-    return companyAt(clock.now()).live ? 0 : 2;
+    return peersAt(clock.now()).live ? 0 : 2;
   }
 
   function learnAnswer(answer: Answered): void {
@@ -218,7 +218,7 @@ export function createAllotment(options: AllotmentOptions): Allotment {
       if (bound(now, rank) >= 1) return null;
       switch (modeAt(now)) {
         case 'free':
-          return coming(now, burst.opensAt(now, companyAt(now)));
+          return coming(now, burst.opensAt(now, peersAt(now)));
         case 'alone':
           return coming(now, retryAt, local.reopensAt());
         default:
@@ -235,7 +235,7 @@ export function createAllotment(options: AllotmentOptions): Allotment {
     },
     start(now, rank) {
       const mode = modeAt(now);
-      if (mode === 'counted') hand.take(rank);
+      if (mode === 'counted') permits.take(rank);
       if (rank === 0) {
         live += 1;
         liveAt = now;
@@ -246,7 +246,7 @@ export function createAllotment(options: AllotmentOptions): Allotment {
       const ticket = local.start(now);
       if (asking === null && !closed && (!alone || now >= retryAt)) {
         const plenty = mode === 'counted' && lastGiven >= PLENTY && now >= askAt[rank];
-        const short = plenty && hand.count(now, 0) < lastGiven / 4;
+        const short = plenty && permits.count(now, 0) < lastGiven / 4;
         if (short || now - plannedAt > REFRESH_MS) void ask(rank, short ? 1 : 0);
       }
       let open = true;
@@ -270,7 +270,7 @@ export function createAllotment(options: AllotmentOptions): Allotment {
       closed = true;
       if (idle !== null) clearTimeout(idle);
       await asking;
-      hand.clear();
+      permits.clear();
       if (plan !== null && !alone) await ask(rankNow(), 0, true);
     },
   };

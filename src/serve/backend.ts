@@ -7,28 +7,30 @@ import type { Log } from '../log.ts';
 import { mayPass, type Store } from '../store/database.ts';
 import { type JobQueue, migrateQueue, openQueue } from './queue.ts';
 
+/** A connection to Postgres on which nothing is heard for so long is lost; no statement of a service takes longer. */
+export const SILENCE_MS = 60_000;
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 4_000;
 /** How often a database that stays away is complained of. */
 const COMPLAIN_MS = 60_000;
 
 /** The database and the job queue on it, for as long as a process works. */
-export interface House {
+export interface Backend {
   readonly store: Store;
   readonly queue: JobQueue;
   close(): Promise<void>;
 }
 
-/** What opening the house needs. */
-export interface HouseOptions {
+/** What opening the backend needs. */
+export interface BackendOptions {
   readonly config: Config;
   readonly jobs: readonly Job[];
   readonly log: Log;
 }
 
 /** Opens the database of `config`, its tables and the queue's brought up to date first. Throws `database`, `config`. */
-export async function openHouse({ config, jobs, log }: HouseOptions): Promise<House> {
-  const database = await openDatabase(config, log, { migrate: true });
+export async function openBackend({ config, jobs, log }: BackendOptions): Promise<Backend> {
+  const database = await openDatabase(config, log, { migrate: true, silenceMs: SILENCE_MS });
   try {
     await migrateQueue(config.database.directUrl ?? database.url, jobs, log);
     const { store } = database;
@@ -48,7 +50,7 @@ export async function openHouse({ config, jobs, log }: HouseOptions): Promise<Ho
 }
 
 /** Waits for as long as `open` fails for a database that is away; throws any other failure, and the signal's reason. */
-export async function whenThere<T>(
+export async function untilReachable<T>(
   open: () => Promise<T>,
   { clock, log, signal }: { readonly clock: Clock; readonly log: Log; readonly signal: AbortSignal },
 ): Promise<T> {

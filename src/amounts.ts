@@ -1,4 +1,4 @@
-import type { Ms } from '../model.ts';
+import type { Ms, Span } from './model.ts';
 
 const UNITS: readonly (readonly [name: string, ms: number])[] = [
   ['d', 86_400_000],
@@ -43,4 +43,23 @@ export function bytesText(bytes: number): string {
   if (bytes < 1000) return `${bytes} B`;
   const step = Math.min(4, Math.floor(Math.log10(bytes) / 3));
   return `${(bytes / 1000 ** step).toFixed(1)} ${['B', 'kB', 'MB', 'GB', 'TB'][step]}`;
+}
+
+/** A time in UTC as a sentence says it: `10:17Z`, with its date unless that is today's; with seconds if asked. */
+export function clockText(ms: Ms, nowMs: Ms, seconds = false): string {
+  const { day, time } = parts(ms, seconds);
+  return day === parts(nowMs, seconds).day ? `${time}Z` : `${day} ${time}Z`;
+}
+
+/** A span in UTC: `08:00-08:15Z`, or with the dates where they are needed. Seconds are said where the minute is one. */
+export function spanText({ from, to }: Span, nowMs: Ms): string {
+  const seconds = to - from < 120_000;
+  const [a, b, now] = [parts(from, seconds), parts(to, seconds), parts(nowMs, seconds)];
+  if (a.day !== b.day) return `${a.day} ${a.time} to ${b.day} ${b.time}Z`;
+  return `${a.day === now.day ? '' : `${a.day} `}${a.time}-${b.time}Z`;
+}
+
+function parts(ms: Ms, seconds: boolean): { readonly day: string; readonly time: string } {
+  const text = new Date(ms).toISOString();
+  return { day: text.slice(0, 10), time: text.slice(11, seconds ? 19 : 16) };
 }

@@ -1,13 +1,14 @@
-import type { JobReport } from '../../jobs/job.ts';
-import type { RunResult } from '../sync/run.ts';
+import type { RunResult } from '../src/sync/run.ts';
+import type { JobReport } from './job.ts';
 
 /** What a job that read a stream reports. */
-export function readingReport({ outcome, error, totals, meter }: RunResult): JobReport {
+export function readingReport({ outcome, error, window, totals, meter }: RunResult): JobReport {
   const { windows, fetched, fresh, known, quarantined } = totals;
   const { requests, retries, waits, waitMs } = meter;
   return {
     outcome,
     error,
+    window,
     counts: {
       windows,
       fetched,

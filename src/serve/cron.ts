@@ -9,22 +9,25 @@ const LOOK_MS = 5_000;
 /** A clock that moved by more than this against the time that passed was set, or the machine slept. */
 const JUMP_MS = 2_000;
 
-/** One line of the timetable. */
-export interface Entry {
+/** A line of the timetable. */
+export interface ScheduledJob {
   readonly job: string;
   readonly stream: string | null;
   /** Cron, UTC. */
   readonly schedule: string;
 }
 
-/** The ticking of a timetable. */
-export interface Clockwork {
+/** A timetable that ticks. */
+export interface Cron {
   stop(): void;
 }
 
 /** All that the jobs want at the present settings. */
-export function timetable(jobs: readonly Job[], streams: readonly StreamSettings[]): readonly Entry[] {
-  return jobs.flatMap((job): readonly Entry[] =>
+export function timetableOf(
+  jobs: readonly Job[],
+  streams: readonly StreamSettings[],
+): readonly ScheduledJob[] {
+  return jobs.flatMap((job): readonly ScheduledJob[] =>
     job.perStream
       ? streams.map((settings) => ({ job: job.name, stream: settings.id, schedule: job.schedule(settings) }))
       : [{ job: job.name, stream: null, schedule: job.schedule }],
@@ -32,24 +35,24 @@ export function timetable(jobs: readonly Job[], streams: readonly StreamSettings
 }
 
 /**
- * Calls `tick` when an entry is due, with the time it was due at: the same time in every process. A tick that was
+ * Calls `tick` when a job is due, with the time it was due at: the same time in every process. A tick that was
  * missed because the process was busy or stopped comes late, once. After the clock was set the timetable begins
  * anew, as node-cron would wait until a clock that was put back has caught up.
  */
-export function startClockwork(
-  entries: readonly Entry[],
-  tick: (entry: Entry, atMs: Ms) => void,
+export function startCron(
+  timetable: readonly ScheduledJob[],
+  tick: (scheduled: ScheduledJob, atMs: Ms) => void,
   log: Log,
-): Clockwork {
+): Cron {
   let tasks: readonly ScheduledTask[] = [];
   const begin = () => {
-    tasks = entries.map((entry) => {
-      const task = createTask(entry.schedule, ({ date }) => tick(entry, date.getTime()), {
+    tasks = timetable.map((scheduled) => {
+      const task = createTask(scheduled.schedule, ({ date }) => tick(scheduled, date.getTime()), {
         timezone: 'UTC',
         suppressMissedWarning: true,
         logger: quiet(log),
       });
-      task.on('execution:missed', ({ date }) => tick(entry, date.getTime()));
+      task.on('execution:missed', ({ date }) => tick(scheduled, date.getTime()));
       void task.start();
       return task;
     });
@@ -67,7 +70,7 @@ export function startClockwork(
     log.warn({ by_ms: Math.round(jumpedMs) }, 'the clock was set: the timetable begins anew');
     end();
     begin();
-    for (const entry of entries) tick(entry, Math.floor(Date.now() / 1000) * 1000);
+    for (const scheduled of timetable) tick(scheduled, Math.floor(Date.now() / 1000) * 1000);
   }, LOOK_MS);
   return {
     stop: () => {

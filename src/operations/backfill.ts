@@ -1,14 +1,15 @@
-import type { App, OpenStream, SyncResult } from './app.ts';
-import { beginning } from './app.ts';
-import { type BackfillSight, type BackfillView, lookAtBackfill, readersOf } from './backfill-view.ts';
-import { LogkeepError } from './errors.ts';
-import type { Span } from './model.ts';
-import { readStream } from './reading.ts';
-import type { Stream } from './sources/source.ts';
-import { cancelBackfills, readBackfillState, requestBackfill, settleBackfills } from './store/backfill.ts';
-import { planBackfill, readableFrom } from './sync/plan-backfill.ts';
-import type { RunEvent, RunResult } from './sync/run.ts';
-import { floorSecond } from './sync/spans.ts';
+import type { App, OpenStream } from '../app.ts';
+import { LogkeepError } from '../errors.ts';
+import type { Span } from '../model.ts';
+import type { Stream } from '../sources/source.ts';
+import { cancelBackfills, requestBackfill, updateBackfills } from '../store/backfill.ts';
+import { planBackfill, readableFrom } from '../sync/plan-backfill.ts';
+import type { RunEvent, RunResult } from '../sync/run.ts';
+import { floorSecond, hull } from '../sync/spans.ts';
+import { type BackfillStatus, readBackfillStatus, readersOf } from './backfill-status.ts';
+import type { ReadResult } from './read.ts';
+import { readStream } from './read.ts';
+import { beginning } from './sync.ts';
 
 /** How often a reader looks whether it is still wanted, and how much there is. */
 const REFRESH_MS = 2_000;
@@ -23,8 +24,8 @@ export interface BackfillAsk {
 }
 
 /** How a run of a stream's open backfills went, and what is left of them; null: that could not be read. */
-export interface BackfillResult extends SyncResult {
-  readonly left: BackfillView | null;
+export interface BackfillResult extends ReadResult {
+  readonly left: BackfillStatus | null;
 }
 
 /** Records that `span` is to be read: whoever backfills the stream next does it. Throws `database`. */
@@ -42,7 +43,7 @@ export async function askForBackfill(app: App, { stream, settings }: OpenStream,
 /** Gives the stream's open backfills up; how many there were. What they have read stays. Throws `database`. */
 export async function dropBackfills(app: App, { stream }: OpenStream): Promise<number> {
   const dropped = await cancelBackfills(app.store.pool, stream);
-  await settleBackfills(app.store.pool, stream, null);
+  await updateBackfills(app.store.pool, stream, null);
   return dropped;
 }
 
@@ -54,14 +55,15 @@ export async function dropBackfills(app: App, { stream }: OpenStream): Promise<n
 export async function backfillStream(app: App, open: OpenStream, ask: BackfillAsk): Promise<BackfillResult> {
   const { stream } = open;
   try {
-    const before = await lookAtBackfill(app, open, await readBackfillState(app.store.pool, stream), null);
-    if (before.missing.length === 0) return { stream, ...merged([]), left: before };
-    const skewMs = await knownSkew(app, open, before, ask.signal);
-    if (before.plan.expired.length > 0) await settle(app, open, skewMs);
+    const told = await readBackfillStatus(app, open, null);
+    if (told.missing.length === 0) return { stream, ...merged([]), left: told };
+    const skewMs = await heardSkew(app, open, told, ask.signal);
+    const before = skewMs === told.skewMs ? told : await readBackfillStatus(app, open, null, skewMs);
+    if (before.plan.expired.length > 0) await recordProgress(app, open, skewMs);
     const ours = before.held.filter(({ job }) => job === 'backfill').length;
     const readers = Math.min(readersOf(open.settings.concurrency), before.plan.windows.length + ours);
     const results = merged(await readTogether(app, open, ask, before, readers));
-    const left = await settleAll(app, open, results.skewMs ?? skewMs, ask.signal);
+    const left = await recordEnd(app, open, results.skewMs ?? skewMs, ask.signal);
     return { stream, ...results, left };
   } catch (error) {
     if (!(error instanceof LogkeepError)) throw error;
@@ -75,15 +77,17 @@ export async function backfillStream(app: App, open: OpenStream, ask: BackfillAs
   }
 }
 
-/** Where all seems to have expired, and the API has never said what time it is there, one request asks. */
-async function knownSkew(
+/**
+ * Before time is given up as expired, one request asks what time it is there: what was heard last may have been heard
+ * by a machine whose clock was wrong, or before ours was set.
+ */
+async function heardSkew(
   app: App,
   { stream }: OpenStream,
-  sight: BackfillSight,
+  before: BackfillStatus,
   signal: AbortSignal,
 ): Promise<number | null> {
-  if (sight.skewMs !== null || sight.plan.expired.length === 0 || sight.plan.windows.length > 0)
-    return sight.skewMs;
+  if (before.plan.expired.length === 0) return before.skewMs;
   const { skewMs } = await stream.probe(signal);
   app.log.debug({ stream: stream.id, skewMs }, 'asked for the time by the API');
   return skewMs;
@@ -94,24 +98,23 @@ async function readTogether(
   app: App,
   open: OpenStream,
   ask: BackfillAsk,
-  before: BackfillSight,
+  before: BackfillStatus,
   readers: number,
 ): Promise<readonly RunResult[]> {
   const { stream } = open;
   const unwanted = new AbortController();
   const signal = AbortSignal.any([ask.signal, unwanted.signal]);
-  let sight = before;
+  let status = before;
   let looking = false;
   let lookedAt = performance.now();
 
-  /** Keeps `sight` true enough: others may cancel, and what was read tells how long the next windows should be. */
+  /** Keeps `status` true enough: others may cancel, and what was read tells how long the next windows should be. */
   function refresh(): void {
     if (looking || performance.now() - lookedAt < REFRESH_MS) return;
     looking = true;
-    readBackfillState(app.store.pool, stream)
-      .then((state) => lookAtBackfill(app, open, state, null))
+    readBackfillStatus(app, open, null)
       .then((now) => {
-        sight = now;
+        status = now;
         if (now.wanted.length === 0) unwanted.abort(new LogkeepError('aborted', 'nothing more is wanted'));
       })
       .catch((error: unknown) =>
@@ -137,9 +140,9 @@ async function readTogether(
       // What the live log owes is not changed by a backfill.
       askedFrom: before.askedFrom ?? app.clock.now(),
       plan: (progress, { targetMs, nowMs }) => {
-        const known = app.clock.now() + (sight.skewMs ?? Number.POSITIVE_INFINITY);
+        const known = app.clock.now() + (status.skewMs ?? Number.POSITIVE_INFINITY);
         const edgeMs = readableFrom(Math.min(nowMs, known), open.settings.retentionMs);
-        const { wanted, windowMs } = sight;
+        const { wanted, windowMs } = status;
         // One at a time: what nobody is reading stays free for the live log to plan.
         return planBackfill(progress, { wanted, targetMs, edgeMs, windowMs }).windows.slice(0, 1);
       },
@@ -168,21 +171,25 @@ async function readTogether(
 }
 
 /** Records what has expired by now and what is finished. */
-async function settle(app: App, { stream, settings }: OpenStream, skewMs: number | null): Promise<void> {
+async function recordProgress(
+  app: App,
+  { stream, settings }: OpenStream,
+  skewMs: number | null,
+): Promise<void> {
   const expiredBefore = skewMs === null ? null : floorSecond(app.clock.now() + skewMs - settings.retentionMs);
-  await settleBackfills(app.store.pool, stream, expiredBefore);
+  await updateBackfills(app.store.pool, stream, expiredBefore);
 }
 
-/** Settles until nothing is left that is just about to expire: that takes two seconds at most. */
-async function settleAll(
+/** Records until nothing is left that is just about to expire: that takes two seconds at most. */
+async function recordEnd(
   app: App,
   open: OpenStream,
   skewMs: number | null,
   signal: AbortSignal,
-): Promise<BackfillSight> {
+): Promise<BackfillStatus> {
   for (let tries = 1; ; tries++) {
-    await settle(app, open, skewMs);
-    const after = await lookAtBackfill(app, open, await readBackfillState(app.store.pool, open.stream), null);
+    await recordProgress(app, open, skewMs);
+    const after = await readBackfillStatus(app, open, null, skewMs);
     const { windows, expired, inHand, later } = after.plan;
     const expiring = expired.length > 0 && windows.length + inHand.length + later.length === 0;
     if (!expiring || skewMs === null || tries === EDGE_TRIES || signal.aborted) return after;
@@ -197,6 +204,7 @@ function merged(results: readonly RunResult[]): RunResult {
     ...sumOf(results),
     outcome: outcomes.includes('failed') ? 'failed' : outcomes.includes('stopped') ? 'stopped' : 'done',
     error: results.find(({ error }) => error !== null)?.error ?? null,
+    window: hull(results.flatMap(({ window }) => (window === null ? [] : [window]))),
     skewMs: results.findLast(({ skewMs }) => skewMs !== null)?.skewMs ?? null,
   };
 }

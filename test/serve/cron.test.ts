@@ -1,14 +1,14 @@
 import { afterEach, expect, test } from 'vitest';
 import { silentLog } from '../../src/log.ts';
-import { type Clockwork, type Entry, startClockwork } from '../../src/serve/clockwork.ts';
+import { type Cron, type ScheduledJob, startCron } from '../../src/serve/cron.ts';
 
 const TrueDate = globalThis.Date;
-const EVERY_SECOND: Entry = { job: 'sync', stream: 'toy.main', schedule: '* * * * * *' };
-let clockwork: Clockwork | null = null;
+const EVERY_SECOND: ScheduledJob = { job: 'sync', stream: 'toy.main', schedule: '* * * * * *' };
+let cron: Cron | null = null;
 
 afterEach(() => {
   globalThis.Date = TrueDate;
-  clockwork?.stop();
+  cron?.stop();
 });
 
 /** Sets the machine's clock, as this process sees it. */
@@ -27,7 +27,7 @@ const pass = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 test('a tick bears the time it was due at, which is the same for all who wait for it', async () => {
   const ticks: number[][] = [[], []];
-  const both = ticks.map((list) => startClockwork([EVERY_SECOND], (_, atMs) => list.push(atMs), silentLog));
+  const both = ticks.map((list) => startCron([EVERY_SECOND], (_, atMs) => list.push(atMs), silentLog));
   await pass(2_300);
   for (const one of both) one.stop();
   const [first = [], second = []] = ticks;
@@ -38,7 +38,7 @@ test('a tick bears the time it was due at, which is the same for all who wait fo
 
 test('a clock that is put back an hour does not keep the timetable waiting for an hour', async () => {
   const ticks: number[] = [];
-  clockwork = startClockwork([EVERY_SECOND], () => ticks.push(performance.now()), silentLog);
+  cron = startCron([EVERY_SECOND], () => ticks.push(performance.now()), silentLog);
   await pass(1_200);
   setClock(-3_600_000);
   const before = ticks.length;
@@ -48,7 +48,7 @@ test('a clock that is put back an hour does not keep the timetable waiting for a
 
 test('a stopped timetable is silent', async () => {
   let ticks = 0;
-  const stopped = startClockwork(
+  const stopped = startCron(
     [EVERY_SECOND],
     () => {
       ticks += 1;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { findTrouble, type Watched } from '../../src/serve/trouble.ts';
+import { firingAlerts, type WatchedStream } from '../../src/serve/alert-rules.ts';
 import { slackMessage } from '../../src/serve/webhook.ts';
 import type { StreamStatus } from '../../src/store/status.ts';
 import { DAY, HOUR, MINUTE, modelOf, NOW, runningOf, statusOf } from './statuses.ts';
@@ -10,13 +10,13 @@ const SETTINGS = {
   silenceMs: 'auto' as number | 'auto' | null,
   repeatMs: HOUR,
 };
-const WATCHED: readonly Watched[] = [{ stream: 'datadog.web', fingerprint: 'f', settleMs: 30_000 }];
+const WATCHED: readonly WatchedStream[] = [{ stream: 'datadog.web', fingerprint: 'f', settleMs: 30_000 }];
 
 function kinds(
   changes: Partial<StreamStatus> & { behindMs?: number },
   settings = SETTINGS,
 ): readonly string[] {
-  return findTrouble(modelOf(statusOf(changes)), WATCHED, settings).map(({ kind }) => kind);
+  return firingAlerts(modelOf(statusOf(changes)), WATCHED, settings).map(({ kind }) => kind);
 }
 
 const failing = { sinceMs: NOW - HOUR, runs: 60, kind: 'auth', error: 'api: 403 Forbidden' };
@@ -30,8 +30,14 @@ describe('what counts as trouble', () => {
     expect(kinds({ behindMs: 15 * MINUTE + 1 })).toEqual(['lag']);
   });
 
+  it('lag that every stream has between two ticks is none, however small the setting', () => {
+    const small = { ...SETTINGS, lagMs: MINUTE };
+    expect(kinds({ behindMs: 3 * MINUTE + 30_000 }, small)).toEqual([]);
+    expect(kinds({ behindMs: 3 * MINUTE + 30_001 }, small)).toEqual(['lag']);
+  });
+
   it('a first read gets as long as the lag setting before it is trouble', () => {
-    const [trouble] = findTrouble(modelOf(statusOf({ coveredToMs: null, lagMs: null })), WATCHED, SETTINGS);
+    const [trouble] = firingAlerts(modelOf(statusOf({ coveredToMs: null, lagMs: null })), WATCHED, SETTINGS);
     expect(trouble).toMatchObject({ kind: 'lag', holdMs: 15 * MINUTE });
   });
 
@@ -56,7 +62,7 @@ describe('what counts as trouble', () => {
 
   it('entries that went to quarantine within the hour', () => {
     expect(kinds({ quarantined: 40 })).toEqual([]);
-    const found = findTrouble(
+    const found = firingAlerts(
       modelOf(statusOf({ quarantined: 40, quarantinedLately: 3 })),
       WATCHED,
       SETTINGS,
@@ -92,6 +98,22 @@ describe('what counts as trouble', () => {
       'expiry',
       'auth',
     ]);
+  });
+
+  it('what a backfill gets nowhere with and will expire; its holes are no gap of the live log', () => {
+    const gaps = [{ kind: 'hole', count: 1, lengthMs: HOUR }];
+    const owedHoles = { count: 0, lengthMs: 0 };
+    const backfill = { count: 2, missingMs: HOUR, expiresInMs: 12 * HOUR };
+    const open = statusOf({ gaps, owedHoles, backfill });
+    expect(firingAlerts(modelOf(open), WATCHED, SETTINGS)).toEqual([
+      {
+        stream: 'datadog.web',
+        kind: 'expiry',
+        sentence: 'datadog.web: 2 backfills have 1 h left to read, the oldest of which expires in 12 h',
+        holdMs: 15 * MINUTE,
+      },
+    ]);
+    expect(kinds({ gaps, owedHoles, backfill: { ...backfill, expiresInMs: 12 * HOUR + 1 } })).toEqual([]);
   });
 
   it('a stream that is not of this process, or has other settings now, is not its trouble', () => {

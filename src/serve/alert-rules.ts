@@ -1,11 +1,11 @@
-import { amountText, lengthText } from '../cli/amounts.ts';
+import { amountText, lengthText } from '../amounts.ts';
 import type { AlertSettings } from '../config/alerts.ts';
 import type { StreamStatus } from '../store/status.ts';
 import type { ReadModel } from './read-model.ts';
-import { explain } from './why.ts';
+import { backfillText, explain, isLate } from './why.ts';
 
-/** Kinds of trouble, how bad each is, and what to do about it. */
-export const TROUBLE = {
+/** Kinds of alert, how bad each is, and what to do about it. */
+export const ALERT_KINDS = {
   lag: { severity: 'warning', remedy: 'see `logkeep why`; nothing is lost as long as nothing expires' },
   gap: { severity: 'critical', remedy: '`logkeep gaps` lists what is missing and says what to do' },
   expiry: {
@@ -25,12 +25,12 @@ export const TROUBLE = {
   Record<string, { readonly severity: 'warning' | 'critical'; readonly remedy: string }>
 >;
 
-export type TroubleKind = keyof typeof TROUBLE;
+export type AlertKind = keyof typeof ALERT_KINDS;
 
 /** Something that is wrong with a stream now. */
-export interface Trouble {
+export interface Alert {
   readonly stream: string;
-  readonly kind: TroubleKind;
+  readonly kind: AlertKind;
   /** May quote an API's error. */
   readonly sentence: string;
   /** It is told only if it lasts this long: it may pass by itself. */
@@ -38,7 +38,7 @@ export interface Trouble {
 }
 
 /** A stream of this process's settings. */
-export interface Watched {
+export interface WatchedStream {
   readonly stream: string;
   readonly fingerprint: string;
   readonly settleMs: number;
@@ -51,11 +51,11 @@ const LEAST_ARRIVALS = 10;
 const AUTO_FACTOR = 3;
 
 /** All that is wrong with the `watched` streams. Pure. */
-export function findTrouble(
+export function firingAlerts(
   model: ReadModel,
-  watched: readonly Watched[],
+  watched: readonly WatchedStream[],
   settings: Omit<AlertSettings, 'webhook' | 'slack'>,
-): readonly Trouble[] {
+): readonly Alert[] {
   return model.streams.flatMap((status) => {
     const own = watched.find(
       ({ stream, fingerprint }) => stream === status.stream && fingerprint === status.fingerprint,
@@ -63,42 +63,52 @@ export function findTrouble(
     if (own === undefined) return [];
     const because = explain({ ...own, status, processes: model.processes.length }).sentence;
     return [
-      lag(status, because, settings.lagMs),
+      lag(status, because, settings.lagMs, own.settleMs),
       gap(status, settings.lagMs),
-      expiry(status, because, settings.expiryMs),
+      expiry(status, because, model.processes.length, settings),
       auth(status, because),
       quarantine(status),
       silence(status, settings),
-    ].filter((trouble) => trouble !== null);
+    ].filter((alert) => alert !== null);
   });
 }
 
-function lag(status: StreamStatus, because: string, lagMs: number): Trouble | null {
+/** What is caught up is no trouble, however small the setting: between two ticks every stream is that far behind. */
+function lag(status: StreamStatus, because: string, lagMs: number, settleMs: number): Alert | null {
   const { stream, nowMs, coveredToMs, askedFromMs } = status;
-  if (nowMs - (coveredToMs ?? askedFromMs) <= lagMs) return null;
+  const behindMs = nowMs - (coveredToMs ?? askedFromMs);
+  if (behindMs <= lagMs || !isLate(behindMs, settleMs)) return null;
   // A first read begins with days to read: that is no trouble before it has had some time.
   return { stream, kind: 'lag', sentence: because, holdMs: coveredToMs === null ? lagMs : 0 };
 }
 
 /** Entries that were lost lately, at once; holes, if they stay. What was lost long ago is told no more. */
-function gap({ stream, lostLatelyMs, gaps }: StreamStatus, lagMs: number): Trouble | null {
+function gap({ stream, lostLatelyMs, owedHoles }: StreamStatus, lagMs: number): Alert | null {
   if (lostLatelyMs > 0) {
     const sentence = `${stream} has lost ${lengthText(lostLatelyMs)} within about a day: expired before it was read, or larger than max_body`;
     return { stream, kind: 'gap', sentence, holdMs: 0 };
   }
-  const holes = gaps.find(({ kind }) => kind === 'hole');
-  if (holes === undefined) return null;
-  const sentence = `${stream} has ${amountText(holes.count, 'hole')} (${lengthText(holes.lengthMs)}) that stay unread`;
+  if (owedHoles.count === 0) return null;
+  const sentence = `${stream} has ${amountText(owedHoles.count, 'hole')} (${lengthText(owedHoles.lengthMs)}) that stay unread`;
   return { stream, kind: 'gap', sentence, holdMs: lagMs };
 }
 
-function expiry(status: StreamStatus, because: string, expiryMs: number): Trouble | null {
-  const { stream, expiresInMs, retentionMs } = status;
-  if (expiresInMs > Math.min(expiryMs, retentionMs / 2)) return null;
-  return { stream, kind: 'expiry', sentence: because, holdMs: 0 };
+function expiry(
+  status: StreamStatus,
+  because: string,
+  processes: number,
+  { expiryMs, lagMs }: Pick<AlertSettings, 'expiryMs' | 'lagMs'>,
+): Alert | null {
+  const { stream, expiresInMs, retentionMs, backfill } = status;
+  const nearMs = Math.min(expiryMs, retentionMs / 2);
+  if (expiresInMs <= nearMs) return { stream, kind: 'expiry', sentence: because, holdMs: 0 };
+  if (backfill === null || backfill.expiresInMs > nearMs) return null;
+  // A backfill begins with what expires first: that is no news unless it gets nowhere.
+  const sentence = `${stream}: ${backfillText(status, processes)}`;
+  return { stream, kind: 'expiry', sentence, holdMs: lagMs };
 }
 
-function auth({ stream, failing, running }: StreamStatus, because: string): Trouble | null {
+function auth({ stream, failing, running }: StreamStatus, because: string): Alert | null {
   if (failing?.kind !== 'auth' || running.some(({ fetched }) => fetched > 0)) return null;
   const error = failing.error === null ? '' : `: ${failing.error.slice(0, 200)}`;
   const sentence = because.includes('refuses the credentials')
@@ -107,7 +117,7 @@ function auth({ stream, failing, running }: StreamStatus, because: string): Trou
   return { stream, kind: 'auth', sentence, holdMs: 0 };
 }
 
-function quarantine({ stream, quarantined, quarantinedLately }: StreamStatus): Trouble | null {
+function quarantine({ stream, quarantined, quarantinedLately }: StreamStatus): Alert | null {
   if (quarantinedLately === 0) return null;
   const lately = amountText(quarantinedLately, 'entry', 'entries');
   const sentence = `${lately} of ${stream} went to quarantine within the last hour, where ${amountText(quarantined, 'waits', 'wait')} now`;
@@ -115,7 +125,7 @@ function quarantine({ stream, quarantined, quarantinedLately }: StreamStatus): T
 }
 
 /** Judged by event time that was read without anything new in it: a stream that cannot be read is not silent. */
-function silence(status: StreamStatus, { silenceMs }: Pick<AlertSettings, 'silenceMs'>): Trouble | null {
+function silence(status: StreamStatus, { silenceMs }: Pick<AlertSettings, 'silenceMs'>): Alert | null {
   const { stream, quiet } = status;
   if (silenceMs === null) return null;
   const { lengthMs, longestMs, historyMs, arrivals } = quiet;

@@ -1,17 +1,20 @@
-import type { App, OpenStream, SyncResult } from './app.ts';
-import { LogkeepError } from './errors.ts';
-import type { JobKind, Ms, Span } from './model.ts';
-import { readLateness } from './store/lateness.ts';
-import { openLedger } from './store/progress.ts';
-import { overlapFor } from './sync/overlap.ts';
-import { type RunOptions, runStream } from './sync/run.ts';
+import type { App, OpenStream } from '../app.ts';
+import { LogkeepError } from '../errors.ts';
+import type { JobKind, Ms, Span } from '../model.ts';
+import type { Stream } from '../sources/source.ts';
+import { readLateness } from '../store/lateness.ts';
+import { openLedger } from '../store/progress.ts';
+import { overlapFor } from '../sync/overlap.ts';
+import { type RunOptions, type RunResult, runStream } from '../sync/run.ts';
 
 /** What one run of one job wants of a stream. */
-export interface Reading {
+export interface ReadAsk {
   readonly job: JobKind;
   readonly plan: RunOptions['plan'];
   /** The earliest time that the stream owes from now on; a later one than before changes nothing. */
   readonly askedFrom: Ms;
+  /** `askedFrom` is so long before now, not a fixed time. */
+  readonly rolling?: boolean;
   readonly leadMs: number;
   readonly untilMs: Ms | null;
   readonly again: Span | null;
@@ -22,12 +25,17 @@ export interface Reading {
   readonly watch: RunOptions['watch'];
 }
 
+/** How one run of one stream went. */
+export interface ReadResult extends RunResult {
+  readonly stream: Stream;
+}
+
 /** One run of one stream, whatever its job. A failed call is in the result; a bug is thrown. */
-export async function readStream(app: App, open: OpenStream, reading: Reading): Promise<SyncResult> {
+export async function readStream(app: App, open: OpenStream, asked: ReadAsk): Promise<ReadResult> {
   const { store, partitions, clock, log, holder } = app;
   const { stream, settings } = open;
   const { settleMs, retentionMs } = settings;
-  const { job, askedFrom, settlesAfterMs, ...ask } = reading;
+  const { job, askedFrom, rolling = false, settlesAfterMs, ...ask } = asked;
   try {
     const overlapMs = await overlapOf(app, open);
     const ledger = await openLedger({
@@ -35,6 +43,7 @@ export async function readStream(app: App, open: OpenStream, reading: Reading): 
       partitions,
       stream,
       askedFrom,
+      rolling,
       retentionMs,
       nowMs: clock.now(),
       overlapMs,
@@ -58,7 +67,7 @@ export async function readStream(app: App, open: OpenStream, reading: Reading): 
     if (!(error instanceof LogkeepError)) throw error;
     const totals = { windows: 0, fetched: 0, fresh: 0, known: 0, quarantined: 0 };
     const meter = { requests: 0, retries: 0, waits: 0, waitMs: 0, bytes: 0 };
-    return { stream, outcome: 'failed', error, totals, meter, skewMs: null };
+    return { stream, outcome: 'failed', error, window: null, totals, meter, skewMs: null };
   }
 }
 

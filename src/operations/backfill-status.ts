@@ -1,13 +1,13 @@
-import type { App, OpenStream } from './app.ts';
-import type { Ms, Span, Spans } from './model.ts';
+import type { App, OpenStream } from '../app.ts';
+import type { Ms, Span, Spans } from '../model.ts';
 import {
   type BackfillState,
   type HeldWindow,
   readBackfillState,
   readDensity,
   readSpending,
-} from './store/backfill.ts';
-import { type Estimate, estimateBackfill, type Speed, speedOf } from './sync/backfill-estimate.ts';
+} from '../store/backfill.ts';
+import { type Estimate, estimateBackfill, type Speed, speedOf } from '../sync/backfill-estimate.ts';
 import {
   type BackfillPlan,
   missingOf,
@@ -15,8 +15,8 @@ import {
   planBackfill,
   readableFrom,
   windowLength,
-} from './sync/plan-backfill.ts';
-import { floorSecond, union } from './sync/spans.ts';
+} from '../sync/plan-backfill.ts';
+import { floorSecond, union } from '../sync/spans.ts';
 
 /** How far on each side of what is missing its density is looked for. */
 const NEAR_MS = 86_400_000;
@@ -24,7 +24,7 @@ const NEAR_MS = 86_400_000;
 const REQUEST_MS = 300;
 
 /** Where a stream's backfills stand, and what is to do. */
-export interface BackfillView {
+export interface BackfillStatus {
   /** All that is wanted. */
   readonly wanted: Spans;
   /** What of it is neither copied nor known lost; `plan` divides it. */
@@ -34,20 +34,19 @@ export interface BackfillView {
   readonly held: readonly HeldWindow[];
   /** The API's clock minus ours; null: it has not answered yet. */
   readonly skewMs: number | null;
-}
-
-/** A view with what it takes to read it. */
-export interface BackfillPreview extends BackfillView {
-  readonly estimate: Estimate;
-  readonly speed: Speed;
-}
-
-/** A view with what planning goes by: entries per ms (null: not known), and the length of a window. */
-export interface BackfillSight extends BackfillView {
+  /** Entries per ms around what is missing; null: not known. */
   readonly density: number | null;
+  /** How long a window is, by the density. */
   readonly windowMs: number;
   /** The earliest time that the live log owes; null: the stream was never read. */
   readonly askedFrom: Ms | null;
+  readonly quota: BackfillState['quota'];
+}
+
+/** A status with what it takes to read what is missing. */
+export interface BackfillPreview extends BackfillStatus {
+  readonly estimate: Estimate;
+  readonly speed: Speed;
 }
 
 /** What reading `span`, or where it is null all open backfills of the stream, would take. Asks nothing of the API. */
@@ -58,12 +57,11 @@ export async function previewBackfill(
 ): Promise<BackfillPreview> {
   const { stream, settings } = open;
   const { pool } = app.store;
-  const state = await readBackfillState(pool, stream);
-  const { density, ...view } = await lookAtBackfill(app, open, state, span);
+  const status = await readBackfillStatus(app, open, span);
   const spending = await readSpending(pool, stream);
-  const nowMs = app.clock.now() + (view.skewMs ?? 0);
+  const nowMs = app.clock.now() + (status.skewMs ?? 0);
   const speed = speedOf({
-    quota: state?.quota ?? { limit: null, remaining: null, resetMs: null, periodMs: null },
+    quota: status.quota,
     reserve: settings.reserve,
     livePerMs: spending.livePerMs,
     requestMs: spending.requestMs ?? REQUEST_MS,
@@ -71,30 +69,34 @@ export async function previewBackfill(
     nowMs: app.clock.now(),
   });
   const terms = {
-    density,
+    density: status.density,
     pageSize: stream.pageSize,
     order: stream.order,
     nowMs,
     retentionMs: settings.retentionMs,
   };
-  const ours = view.held.filter(({ job }) => job === 'backfill');
-  const windows = [...view.plan.windows, ...ours].sort((a, b) => a.from - b.from);
-  return { ...view, speed, estimate: estimateBackfill(windows, { ...terms, speed }) };
+  const ours = status.held.filter(({ job }) => job === 'backfill');
+  const windows = [...status.plan.windows, ...ours].sort((a, b) => a.from - b.from);
+  return { ...status, speed, estimate: estimateBackfill(windows, { ...terms, speed }) };
 }
 
-/** Where the stream's backfills stand by `state`; of `span` alone where it is not null. Throws `database`. */
-export async function lookAtBackfill(
+/**
+ * Where the stream's open backfills stand, or `span` alone where it is not null; `heardMs`: the API's clock minus ours
+ * as heard just now, in place of what is on record. Throws `database`.
+ */
+export async function readBackfillStatus(
   app: App,
   open: OpenStream,
-  state: BackfillState | null,
   span: Span | null,
-): Promise<BackfillSight> {
+  heardMs: number | null = null,
+): Promise<BackfillStatus> {
   const { stream, settings } = open;
+  const state = await readBackfillState(app.store.pool, stream);
   const asked = union((state?.open ?? []).map((one) => one.span));
   const wanted = span === null ? asked : [{ from: floorSecond(span.from), to: floorSecond(span.to) }];
   const progress = state?.progress ?? { covered: [], expired: [], oversize: [], open: [] };
   const missing = missingOf(progress, wanted);
-  const skewMs = state?.skewMs ?? null;
+  const skewMs = heardMs ?? state?.skewMs ?? null;
   const nowMs = app.clock.now() + (skewMs ?? 0);
   const near = neighboursOf(progress.covered, missing, NEAR_MS);
   const density = await readDensity(app.store.pool, stream, stream.tables.entries, near);
@@ -109,7 +111,8 @@ export async function lookAtBackfill(
     missing.some((one) => one.from < window.to && one.to > window.from),
   );
   const askedFrom = state?.progress.askedFrom ?? null;
-  return { wanted, missing, plan, held, skewMs, density, windowMs, askedFrom };
+  const quota = state?.quota ?? { limit: null, remaining: null, resetMs: null, periodMs: null };
+  return { wanted, missing, plan, held, skewMs, density, windowMs, askedFrom, quota };
 }
 
 /** One place in flight is left for the live log, which would otherwise wait for a whole answer. */

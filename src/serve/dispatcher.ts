@@ -1,32 +1,32 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../log.ts';
 import type { Ms } from '../model.ts';
-import type { Entry } from './clockwork.ts';
+import type { ScheduledJob } from './cron.ts';
 import type { JobQueue } from './queue.ts';
 
 const AGAIN_MS = 2_000;
 /** Processes that start at about the same time ask for the first round once. */
 const ROUND_MS = 10_000;
 
-/** Turns ticks into jobs. */
-export interface Ticker {
+/** Sends to the queue what is due. */
+export interface Dispatcher {
   /** Asks for the job; while the database is away it goes on trying, once however many ticks pass. */
-  readonly tick: (entry: Entry, atMs: Ms) => void;
-  tickAll(entries: readonly Entry[]): void;
+  readonly send: (scheduled: ScheduledJob, atMs: Ms) => void;
+  readonly sendAll: (timetable: readonly ScheduledJob[]) => void;
   stop(): void;
 }
 
-/** A ticker of `queue`; `wake` is told of each job that may wait now. */
-export function createTicker(options: {
-  readonly queue: JobQueue;
+/** A dispatcher to `queue`; `wake` is told of each job that may wait now. */
+export function createDispatcher(options: {
+  readonly queue: Pick<JobQueue, 'send'>;
   readonly log: Log;
   readonly wake: (job: string) => void;
-}): Ticker {
+}): Dispatcher {
   const { queue, log, wake } = options;
   const stopping = new AbortController();
   const owed = new Set<string>();
 
-  async function ask({ job, stream }: Entry, atMs: Ms): Promise<void> {
+  async function ask({ job, stream }: ScheduledJob, atMs: Ms): Promise<void> {
     const key = `${job} ${stream ?? ''}`;
     if (owed.has(key)) return;
     owed.add(key);
@@ -37,7 +37,7 @@ export function createTicker(options: {
           wake(job);
           return;
         } catch (error) {
-          log.debug({ job, stream, error: String(error) }, 'tick not sent: trying again');
+          log.debug({ job, stream, error: String(error) }, 'job not sent: trying again');
         }
         await delay(AGAIN_MS, undefined, { signal: stopping.signal }).catch(() => {});
       }
@@ -46,11 +46,11 @@ export function createTicker(options: {
     }
   }
 
-  const tick = (entry: Entry, atMs: Ms) => void ask(entry, atMs);
   return {
-    tick,
-    tickAll(entries) {
-      for (const entry of entries) tick(entry, Math.floor(Date.now() / ROUND_MS) * ROUND_MS);
+    send: (scheduled, atMs) => void ask(scheduled, atMs),
+    sendAll(timetable) {
+      const roundMs = Math.floor(Date.now() / ROUND_MS) * ROUND_MS;
+      for (const scheduled of timetable) void ask(scheduled, roundMs);
     },
     stop: () => stopping.abort(),
   };

@@ -2,18 +2,18 @@ import type { Ms } from '../model.ts';
 import type { Rank } from './shared-quota.ts';
 
 /** Requests that were given to this process and are not sent yet. */
-export interface Hand {
+export interface Permits {
   /** Those that may serve `rank`: what was given for a rank serves it and the ranks before it. */
   count(now: Ms, rank: Rank): number;
-  /** `count` more for `rank`; all that is in hand is good until `until`. */
+  /** `count` more for `rank`; all that are held are good until `until`. */
   give(rank: Rank, count: number, until: Ms): void;
   /** Takes one for `rank`, of its own first. */
   take(rank: Rank): void;
   clear(): void;
 }
 
-/** An empty hand. */
-export function createHand(): Hand {
+/** No permits yet. */
+export function createPermits(): Permits {
   let held: [number, number, number] = [0, 0, 0];
   let goodUntil: Ms = Number.NEGATIVE_INFINITY;
   const clear = () => {

@@ -1,0 +1,69 @@
+import type { App, OpenStream } from '../app.ts';
+import { resolveMoment } from '../durations.ts';
+import type { Ms, Span } from '../model.ts';
+import type { Stream, StreamSettings } from '../sources/source.ts';
+import { planWindows } from '../sync/plan.ts';
+import type { RunEvent } from '../sync/run.ts';
+import { type ReadResult, readStream } from './read.ts';
+
+/** How far before a `since` that reaches to the retention's edge a first read begins; see `Ask.leadMs`. */
+const EDGE_MS = 60_000;
+
+/** What a sync is asked for, beyond the settings. */
+export interface SyncAsk {
+  /** Begin here instead of where the settings say. */
+  readonly since: StreamSettings['since'] | null;
+  readonly untilMs: Ms | null;
+  readonly again: Span | null;
+  readonly signal: AbortSignal;
+  readonly mayRequest: () => boolean;
+  readonly watch: (stream: Stream, event: RunEvent) => void;
+}
+
+/** Reads all of the app's streams at once. One stream's trouble is in its result and stops that stream alone. */
+export async function syncStreams(app: App, ask: SyncAsk): Promise<readonly ReadResult[]> {
+  const results = await Promise.allSettled(app.streams.map((open) => syncStream(app, open, ask)));
+  // A bug is thrown only after the others have finished their batches.
+  return results.map((result) => {
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  });
+}
+
+/** Reads one stream from what is not covered yet up to now. Its trouble is in the result; a bug is thrown. */
+export async function syncStream(app: App, open: OpenStream, ask: SyncAsk): Promise<ReadResult> {
+  const { askedFrom, leadMs } = beginning(ask.since, open.settings, app.clock.now());
+  // A span that is asked for again is asked for, also where it lies before all that was asked for till now.
+  const earliest = Math.min(askedFrom, ask.again?.from ?? Number.POSITIVE_INFINITY);
+  return readStream(app, open, {
+    job: 'sync',
+    plan: planWindows,
+    askedFrom: earliest,
+    rolling: 'agoMs' in (ask.since ?? open.settings.since) && earliest === askedFrom,
+    leadMs,
+    untilMs: ask.untilMs,
+    again: ask.again,
+    settlesAfterMs: null,
+    signal: ask.signal,
+    mayRequest: ask.mayRequest,
+    watch: (event) => ask.watch(open.stream, event),
+  });
+}
+
+/**
+ * A `since` that was not said, or that reaches to the retention's edge, means "all there is": what expires while it
+ * is being read was never owed, so the asked time begins a little later than the reading. A longer one, or a fixed
+ * time, is owed to the letter, and what the API no longer shows of it becomes an expired span.
+ */
+export function beginning(
+  said: SyncAsk['since'],
+  settings: StreamSettings,
+  nowMs: Ms,
+): { askedFrom: Ms; leadMs: number } {
+  const since = said ?? settings.since;
+  const edgeMs = settings.retentionMs - EDGE_MS;
+  const atEdge = 'agoMs' in since && since.agoMs <= settings.retentionMs && since.agoMs > edgeMs;
+  if (!atEdge) return { askedFrom: resolveMoment(since, nowMs), leadMs: 0 };
+  const reachMs = said === null ? (settings.reachMs ?? 0) : 0;
+  return { askedFrom: nowMs - edgeMs, leadMs: Math.max(since.agoMs, reachMs) - edgeMs };
+}
