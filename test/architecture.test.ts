@@ -182,7 +182,8 @@ test('the environment, the arguments and the exit code belong to main', () => {
 
 test('nobody in the pump, the store or a source asks the machine for the time', () => {
   const found = SOURCES.filter(
-    ({ path, code }) => /^src\/(sync|store|sources|operations|app)/.test(path) && /Date\.now\(|new Date\(\)/.test(code),
+    ({ path, code }) =>
+      /^src\/(sync|store|sources|operations|app)/.test(path) && /Date\.now\(|new Date\(\)/.test(code),
   );
   expect(
     found.map(({ path }) => path).filter((path) => !/^src\/store\/(embedded|cluster|binaries)/.test(path)),

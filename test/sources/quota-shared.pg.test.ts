@@ -1,9 +1,10 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type Log, silentLog } from '../../src/log.ts';
 import { createGate, type QuotaGate, type Turn } from '../../src/sources/quota.ts';
 import type { Allowance, Answered, GateSettings } from '../../src/sources/ration.ts';
 import type { QuotaReport, SharedQuota } from '../../src/sources/shared-quota.ts';
+import { openPool } from '../../src/store/database.ts';
 import { openQuota } from '../../src/store/quota.ts';
 import { createMigratedDatabase, type TestDatabase } from '../postgres.ts';
 import { settle, type TestClock, testClock, turn } from './stand.ts';
@@ -19,7 +20,7 @@ const gates: QuotaGate[] = [];
 
 beforeAll(async () => {
   database = await createMigratedDatabase();
-  pool = new pg.Pool({ connectionString: database.url, max: 4 });
+  pool = openPool(database.url, { name: 'test', max: 4 });
 });
 
 afterEach(async () => {
@@ -293,7 +294,7 @@ describe('without the database', () => {
     const clock = testClock();
     const said: string[] = [];
     const log: Log = { ...silentLog, warn: (_, message) => void said.push(message) };
-    const away = new pg.Pool({ connectionString: 'postgres://127.0.0.1:1/none', max: 1 });
+    const away = openPool('postgres://127.0.0.1:1/none', { name: 'test', max: 1 });
     const plan = openQuota({ pool: away, holder: 'host:1:abc', clock, log });
     const gate = processOn(clock, newKey(), { plan });
     const server = api(clock);

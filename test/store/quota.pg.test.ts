@@ -1,9 +1,10 @@
 import fc from 'fast-check';
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Clock } from '../../src/clock.ts';
 import { silentLog } from '../../src/log.ts';
 import type { QuotaGrant, QuotaReport, Rank } from '../../src/sources/shared-quota.ts';
+import { openPool } from '../../src/store/database.ts';
 import { credentialOf, openQuota } from '../../src/store/quota.ts';
 import { createMigratedDatabase, type TestDatabase } from '../postgres.ts';
 
@@ -19,7 +20,7 @@ const clock: Clock = { now: () => now, sleep: async () => {} };
 
 beforeAll(async () => {
   database = await createMigratedDatabase();
-  pool = new pg.Pool({ connectionString: database.url, max: 4 });
+  pool = openPool(database.url, { name: 'test', max: 4 });
 });
 
 afterAll(async () => {
