@@ -59,7 +59,7 @@ interface Waiting {
 }
 
 /**
- * A gate with a count of what may be sent (`ration.ts`, `allotment.ts`), which decides; Bottleneck keeps the queue, the
+ * A gate with a count of what may be sent (`ration.ts`, `shared-ration.ts`), which decides; Bottleneck keeps the queue, the
  * priorities and the spacing, and its reservoir follows the count. A request that need not wait passes at once,
  * since Bottleneck's timers would cost it several ms.
  */

@@ -13,7 +13,7 @@ export interface SharedRation extends Ration {
   close(): Promise<void>;
 }
 
-/** What an allotment is made of. */
+/** What a shared ration is made of. */
 export interface SharedRationOptions {
   /** The gate's key. */
   readonly key: string;
