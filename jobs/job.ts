@@ -40,6 +40,11 @@ interface JobBase {
 export interface StreamJob extends JobBase {
   readonly perStream: true;
   schedule(settings: StreamSettings): string;
+  /**
+   * How many may share its work on a stream now, one a lane, in all processes together; left out: one. Cheap where
+   * there is nothing to do; throws LogkeepError.
+   */
+  lanes?(app: App, open: OpenStream): Promise<number>;
   run(context: JobContext, open: OpenStream): Promise<JobReport>;
 }
 

@@ -1,11 +1,12 @@
 import type { Job, JobReport } from '../../jobs/job.ts';
 import { JOBS } from '../../jobs/list.ts';
-import { type App, openApp } from '../app.ts';
+import { openApp } from '../app.ts';
 import { chooseStreams, loadConfig } from '../config.ts';
 import { CONSEQUENCE, LogkeepError } from '../errors.ts';
 import { openLog } from '../log.ts';
 import { nearest } from '../nearest.ts';
 import { openBackend } from '../serve/backend.ts';
+import { lanesOf } from '../serve/lanes.ts';
 import type { JobQueue } from '../serve/queue.ts';
 import { startWorker } from '../serve/worker.ts';
 import { SOURCES } from '../sources/list.ts';
@@ -60,7 +61,10 @@ export const run: Run<'run'> = async (options, context) => {
       const targets = job.perStream ? chosen.map(({ id }): string => id) : [null];
       const all = await Promise.all(
         targets.map(async (stream) => {
-          const done = await follow(job, stream, { backend, worker, reports, app }, context);
+          const lanes = Array.from({ length: await lanesOf(job, stream, app) }, (_, lane) =>
+            follow(job, { stream, lane }, { backend, worker, reports }, context),
+          );
+          const done = together(stream, await Promise.all(lanes));
           tell(job, done, options.json, context);
           return done;
         }),
@@ -79,21 +83,21 @@ interface Following {
   readonly backend: { readonly queue: JobQueue };
   readonly worker: { wake(job: string): void };
   readonly reports: ReadonlyMap<string, JobReport>;
-  readonly app: App;
 }
 
 /** Asks for a job and waits for its end, whoever works on it. */
 async function follow(
   job: Job,
-  stream: string | null,
+  { stream, lane }: { readonly stream: string | null; readonly lane: number },
   { backend: { queue }, worker, reports }: Following,
   { signal, clock, stderr }: CliContext,
 ): Promise<Done> {
   const name = stream === null ? job.name : `${stream}: ${job.name}`;
-  let id = await queue.send(job.name, stream, null);
+  let id = await queue.send(job.name, stream, null, lane);
   if (id === null) {
-    id = await queue.current(job.name, stream);
-    if (id !== null) stderr.write(`${name}: waits or is worked on already: waiting for its end\n`);
+    id = await queue.current(job.name, stream, lane);
+    if (id !== null && lane === 0)
+      stderr.write(`${name}: waits or is worked on already: waiting for its end\n`);
   }
   worker.wake(job.name);
   while (id !== null && !signal.aborted) {
@@ -115,6 +119,21 @@ async function follow(
   if (signal.aborted) return { stream, outcome: 'stopped', error: null, counts: {} };
   // It ended between asking and looking: then it was done a moment ago.
   return { stream, outcome: 'done', error: null, counts: {} };
+}
+
+/** What became of all lanes, as one. */
+function together(stream: string | null, lanes: readonly Done[]): Done {
+  const counts: Record<string, number> = {};
+  for (const lane of lanes) {
+    for (const [what, count] of Object.entries(lane.counts ?? {})) counts[what] = (counts[what] ?? 0) + count;
+  }
+  const worst = ['failed', 'stopped'].find((outcome) => lanes.some((lane) => lane.outcome === outcome));
+  return {
+    stream,
+    outcome: worst ?? 'done',
+    error: lanes.find(({ error }) => error !== null)?.error ?? null,
+    counts,
+  };
 }
 
 function withRemedy(error: LogkeepError): string {

@@ -21,6 +21,8 @@ export interface BackfillAsk {
   readonly signal: AbortSignal;
   readonly mayRequest: () => boolean;
   readonly watch: (stream: Stream, event: RunEvent) => void;
+  /** Windows at a time at most; left out: as many as the concurrency allows. */
+  readonly readers?: number;
 }
 
 /** How a run of a stream's open backfills went, and what is left of them; null: that could not be read. */
@@ -47,6 +49,12 @@ export async function dropBackfills(app: App, { stream }: OpenStream): Promise<n
   return dropped;
 }
 
+/** How many readers the stream's open backfills are worth now, 1 at least. One query where none is open. Throws `database`. */
+export async function backfillLanes(app: App, open: OpenStream): Promise<number> {
+  if (readersOf(open.settings.concurrency) === 1) return 1;
+  return Math.max(1, readersFor(open, await readBackfillStatus(app, open, null)));
+}
+
 /**
  * Reads what is missing of the stream's open backfills, oldest-expiring first, several windows at once, beside
  * whatever else reads the stream; what has expired is recorded. Costs one query where no backfill is open. The
@@ -60,8 +68,7 @@ export async function backfillStream(app: App, open: OpenStream, ask: BackfillAs
     const skewMs = await heardSkew(app, open, told, ask.signal);
     const before = skewMs === told.skewMs ? told : await readBackfillStatus(app, open, null, skewMs);
     if (before.plan.expired.length > 0) await recordProgress(app, open, skewMs);
-    const ours = before.held.filter(({ job }) => job === 'backfill').length;
-    const readers = Math.min(readersOf(open.settings.concurrency), before.plan.windows.length + ours);
+    const readers = Math.min(ask.readers ?? Number.POSITIVE_INFINITY, readersFor(open, before));
     const results = merged(await readTogether(app, open, ask, before, readers));
     const left = await recordEnd(app, open, results.skewMs ?? skewMs, ask.signal);
     return { stream, ...results, left };
@@ -75,6 +82,12 @@ export async function backfillStream(app: App, open: OpenStream, ask: BackfillAs
       left: null,
     };
   }
+}
+
+/** No more than there are windows, whoever has them. */
+function readersFor({ settings }: OpenStream, { plan, held }: BackfillStatus): number {
+  const ours = held.filter(({ job }) => job === 'backfill').length;
+  return Math.min(readersOf(settings.concurrency), plan.windows.length + ours);
 }
 
 /**

@@ -21,12 +21,15 @@ export function createDispatcher(options: {
   readonly queue: Pick<JobQueue, 'send'>;
   readonly log: Log;
   readonly wake: (job: string) => void;
+  /** How many are to share the work now, 1 at least. */
+  readonly lanes: (scheduled: ScheduledJob) => Promise<number>;
 }): Dispatcher {
-  const { queue, log, wake } = options;
+  const { queue, log, wake, lanes } = options;
   const stopping = new AbortController();
   const owed = new Set<string>();
 
-  async function ask({ job, stream }: ScheduledJob, atMs: Ms): Promise<void> {
+  async function ask(scheduled: ScheduledJob, atMs: Ms): Promise<void> {
+    const { job, stream } = scheduled;
     const key = `${job} ${stream ?? ''}`;
     if (owed.has(key)) return;
     owed.add(key);
@@ -35,6 +38,9 @@ export function createDispatcher(options: {
         try {
           await queue.send(job, stream, atMs);
           wake(job);
+          const count = await lanes(scheduled);
+          for (let lane = 1; lane < count; lane++) await queue.send(job, stream, atMs, lane);
+          if (count > 1) wake(job);
           return;
         } catch (error) {
           log.debug({ job, stream, error: String(error) }, 'job not sent: trying again');

@@ -25,6 +25,8 @@ export interface Claim {
   readonly job: string;
   /** Null: of no stream. */
   readonly stream: string | null;
+  /** Which of those that share the stream's work; the first is 0. */
+  readonly lane: number;
   readonly id: string;
   /** How often it was begun before. */
   readonly retryCount: number;
@@ -46,9 +48,9 @@ export interface QueueDepth {
 export interface JobQueue {
   /**
    * Asks for a job unless it waits or is worked on already, or this tick of it was asked for: null then. `tickMs` is
-   * the same in every process; null: by hand.
+   * the same in every process; null: by hand. Each `lane` (left out: 0) is a job of its own.
    */
-  send(job: string, stream: string | null, tickMs: Ms | null): Promise<string | null>;
+  send(job: string, stream: string | null, tickMs: Ms | null, lane?: number): Promise<string | null>;
   /** The kinds of which something waits. */
   due(): Promise<readonly string[]>;
   /** Jobs of a kind to work on now, `most` at most, none of the streams `except`. */
@@ -58,8 +60,8 @@ export interface JobQueue {
   finish(claim: Claim, report: Readonly<Record<string, unknown>>): Promise<void>;
   /** Lets another process, or this one later, have it. */
   giveBack(claim: Claim): Promise<void>;
-  /** The job of this stream that waits or is worked on; null: none. */
-  current(job: string, stream: string | null): Promise<string | null>;
+  /** The job of this stream and lane (left out: 0) that waits or is worked on; null: none. */
+  current(job: string, stream: string | null, lane?: number): Promise<string | null>;
   stateOf(job: string, id: string): Promise<JobState>;
   depth(): Promise<readonly QueueDepth[]>;
   close(): Promise<void>;
@@ -140,15 +142,15 @@ export async function openQueue({ pool, jobs, log, keeping = KEEPING }: QueueOpt
   const named = <T>(doing: string, work: () => Promise<T>) => naming(`job queue: ${doing}`, work);
   await named('open', () => boss.start());
   return {
-    send: (job, stream, tickMs) =>
+    send: (job, stream, tickMs, lane = 0) =>
       named('send', () =>
         boss.send(
           job,
-          { stream },
+          { stream, lane },
           {
-            singletonKey: stream ?? job,
+            singletonKey: keyOf(job, stream, lane),
             ...(stream === null ? {} : { group: { id: stream } }),
-            ...(tickMs === null ? {} : { id: tickId(job, stream, tickMs) }),
+            ...(tickMs === null ? {} : { id: tickId(job, keyOf(job, stream, lane), tickMs) }),
           },
         ),
       ),
@@ -161,11 +163,11 @@ export async function openQueue({ pool, jobs, log, keeping = KEEPING }: QueueOpt
       }),
     take: (job, most, except) =>
       named('take', async () => {
-        const taken = await boss.fetch<{ stream: string | null }>(job, {
+        const taken = await boss.fetch<{ stream: string | null; lane: number }>(job, {
           batchSize: most,
           ignoreGroups: [...except],
         });
-        return taken.map(({ id, data, retryCount }) => ({ job, stream: data.stream, id, retryCount }));
+        return taken.map(({ id, data, retryCount }) => ({ job, ...data, id, retryCount }));
       }),
     renew: (claims) =>
       named('renew', async () => {
@@ -182,9 +184,9 @@ export async function openQueue({ pool, jobs, log, keeping = KEEPING }: QueueOpt
       named('finish', async () => void (await boss.complete(claim.job, attempt(claim), report))),
     giveBack: (claim) =>
       named('give back', async () => void (await boss.fail(claim.job, attempt(claim), null))),
-    current: (job, stream) =>
+    current: (job, stream, lane = 0) =>
       named('look', async () => {
-        const found = await boss.findJobs(job, { key: stream ?? job });
+        const found = await boss.findJobs(job, { key: keyOf(job, stream, lane) });
         return found.find(({ state }) => ['created', 'retry', 'active'].includes(state))?.id ?? null;
       }),
     stateOf: (job, id) =>
@@ -222,10 +224,13 @@ function attempt({ id, retryCount }: Claim): { id: string; retryCount: number } 
   return { id, retryCount };
 }
 
+/** Of what there is one job at a time. */
+function keyOf(job: string, stream: string | null, lane: number): string {
+  return `${stream ?? job}#${lane}`;
+}
+
 /** The same for one tick in every process, so that the tick is worked on once, whoever's clock is ahead. */
-function tickId(job: string, stream: string | null, tickMs: Ms): string {
-  const hash = createHash('sha256')
-    .update(`${job}\n${stream ?? ''}\n${tickMs}`)
-    .digest('hex');
+function tickId(job: string, key: string, tickMs: Ms): string {
+  const hash = createHash('sha256').update(`${job}\n${key}\n${tickMs}`).digest('hex');
   return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-8${hash.slice(13, 16)}-8${hash.slice(17, 20)}-${hash.slice(20, 32)}`;
 }

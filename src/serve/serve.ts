@@ -9,6 +9,7 @@ import type { Log } from '../log.ts';
 import { type Backend, openBackend, SILENCE_MS, untilReachable } from './backend.ts';
 import { type Cron, startCron, timetableOf } from './cron.ts';
 import { createDispatcher } from './dispatcher.ts';
+import { lanesOf } from './lanes.ts';
 import { type Monitor, openMonitor } from './monitor.ts';
 import { refuseRestartOnly } from './reload.ts';
 import { startWorker, type Work, type Worker } from './worker.ts';
@@ -94,7 +95,15 @@ async function serveFrom(
     log,
     find: (job, { stream }) => workOf(job, stream, current, monitor),
   });
-  const dispatcher = createDispatcher({ queue, log, wake: worker.wake });
+  const dispatcher = createDispatcher({
+    queue,
+    log,
+    wake: worker.wake,
+    lanes: async ({ job, stream }) => {
+      const found = jobs.find(({ name }) => name === job);
+      return found === undefined ? 1 : lanesOf(found, stream, current.app);
+    },
+  });
   const begin = (config: Config, app: App): Generation => {
     const timetable = timetableOf(jobs, config.streams);
     const cron = startCron(timetable, dispatcher.send, log);

@@ -55,6 +55,7 @@ export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions)
   /** Streams that other processes have in their settings and this one has not. */
   const foreign = new Set<string>();
   const woken = new Set<string>();
+  let polledAt = Number.NEGATIVE_INFINITY;
   let state: 'going' | 'paused' | 'stopped' = 'going';
   let awaySince: number | null = null;
   let renewing = false;
@@ -79,13 +80,34 @@ export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions)
   async function takeWaiting(): Promise<void> {
     const asked = [...woken];
     woken.clear();
-    const names = asked.length > 0 ? asked : await queue.due();
+    const polls = asked.length === 0 || performance.now() - polledAt >= POLL_MS;
+    const due = polls ? await queue.due() : [];
+    if (polls) polledAt = performance.now();
     for (const job of jobs) {
-      if (!names.includes(job.name)) continue;
+      if (!asked.includes(job.name) && !due.includes(job.name)) continue;
+      if (job.perStream && job.lanes !== undefined) {
+        await takeLanes(job, polls);
+        continue;
+      }
       const free = job.atOnce - [...running].filter((one) => one.job === job).length;
       if (free <= 0) continue;
       const claims = await queue.take(job.name, free, [...foreign]);
       for (const claim of claims) begin(job, claim);
+    }
+  }
+
+  /**
+   * Of each stream one lane, so that every process has its part, and at each poll one `more` of what nobody took. A
+   * process alone thus has them all after a while.
+   */
+  async function takeLanes(job: Job, more: boolean): Promise<void> {
+    for (let first = true; state === 'going'; first = false) {
+      const ours = [...running].filter((one) => one.job === job);
+      if (ours.length >= job.atOnce) return;
+      const streams = ours.flatMap(({ claim: { stream } }) => (stream === null ? [] : [stream]));
+      const [claim] = await queue.take(job.name, 1, [...foreign, ...(first && more ? [] : streams)]);
+      if (claim === undefined) return;
+      begin(job, claim);
     }
   }
 
@@ -172,6 +194,7 @@ export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions)
     const fields = {
       job: job.name,
       ...(claim.stream === null ? {} : { stream: claim.stream }),
+      ...(claim.lane === 0 ? {} : { lane: claim.lane }),
       outcome,
       ...(window === null
         ? {}

@@ -65,6 +65,20 @@ test("a stream's job waits or is worked on once at a time, and one tick makes on
   expect(await one.depth()).toEqual([{ job: 'sync', waiting: 1, active: 0 }]);
 });
 
+test('each lane of a stream is a job of its own, asked for once a tick, and a taker that leaves the stream out gets none', async () => {
+  const [one, other] = [await openOne(), await openOne()];
+  const sent = await Promise.all(
+    [0, 1, 0, 1].map((lane, at) => (at < 2 ? one : other).send('sync', 'a.main', 60_000, lane)),
+  );
+  expect(sent.filter((id) => id !== null)).toHaveLength(2);
+  const [mine] = await one.take('sync', 1, []);
+  expect(await one.take('sync', 5, ['a.main'])).toEqual([]);
+  const [theirs] = await other.take('sync', 5, []);
+  expect([mine?.lane, theirs?.lane].sort()).toEqual([0, 1]);
+  expect(await one.current('sync', 'a.main', theirs?.lane)).toBe(theirs?.id);
+  expect(await one.current('sync', 'a.main', 2)).toBe(null);
+});
+
 test('what is given back is taken again, but not of a stream that the taker does not know', async () => {
   const queue = await openOne();
   await queue.send('sync', 'a.main', null);

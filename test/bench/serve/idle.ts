@@ -70,7 +70,7 @@ async function costOf(client: pg.Client): Promise<{
 }> {
   const { rows } = await client.query(
     `select pg_backend_pid() as pid, pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8 as "walBytes",
-      (xact_commit + xact_rollback)::float8 as transactions, numbackends - 1 as connections
+      (xact_commit + xact_rollback)::float8 as transactions, (numbackends - 1)::integer as connections
     from pg_stat_database where datname = current_database()`,
   );
   const { pid, ...told } = rows[0];

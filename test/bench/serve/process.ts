@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,10 +9,14 @@ import { fileURLToPath } from 'node:url';
 /** Clock ticks of a second, as Linux tells them to programs. */
 const TICKS = 100;
 const START_MS = 30_000;
-const running = new Set<ChildProcess>();
+/** By process, its folder. */
+const running = new Map<ChildProcess, string>();
 // Whatever ends the bench, nothing of it serves on.
 process.once('exit', () => {
-  for (const child of running) child.kill('SIGKILL');
+  for (const [child, folder] of running) {
+    child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 /** A process of `logkeep serve`. */
@@ -52,7 +57,7 @@ export async function startServing(
     },
   );
   const gone = once(child, 'close');
-  running.add(child);
+  running.set(child, cwd);
   const isRunning = () => child.exitCode === null && child.signalCode === null;
   const end = async (signal: NodeJS.Signals) => {
     if (isRunning()) child.kill(signal);
