@@ -55,18 +55,21 @@ export interface LoadTarget {
 /**
  * Stores a prepared batch and its checkpoint in one transaction on `client`; returns how many entries were new.
  * When it throws, either nothing was stored or, if the connection broke at the COMMIT, the checkpoint tells.
- * One transaction loads a stream at a time: two would deadlock now and then, and are slower together.
+ * One transaction merges a stream's rows at a time: two would deadlock now and then, and are slower together. The
+ * rows are copied before `turn` (the batch before is stored), which fails this one too if it rejects.
  */
 export async function loadBatch(
   client: pg.PoolClient,
   tables: SourceTables,
   prepared: Prepared,
   target: LoadTarget,
+  turn: Promise<unknown> = Promise.resolve(),
 ): Promise<number> {
   await client.query(openingSql(tables));
   for (const { stage, encoded } of prepared.stages) {
     if (encoded !== null) await copyRows(client, { ...stage, name: physicalName(stage) }, encoded);
   }
+  await turn;
   const results = (await client.query(closingSql(tables, prepared, target))) as unknown as pg.QueryResult[];
   const counted = results.findLast((result) => result.command === 'SELECT')?.rows[0] as { new: number };
   return counted.new;

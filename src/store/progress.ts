@@ -14,15 +14,12 @@ import type {
   Progress,
   Stored,
 } from '../sync/ledger.ts';
-import { checkpointArguments } from './checkpoint.ts';
-import { inTransaction, retried, withClient } from './connection.ts';
-import { StageBuffer } from './copy.ts';
+import { BatchStore } from './batches.ts';
+import { inTransaction, retried } from './connection.ts';
 import { isoTime, multirangeText } from './coverage.ts';
-import { asDatabaseError, mayPass, naming, type Store } from './database.ts';
-import { ensurePartitions, loadBatch, loadLock, type Prepared, sealBatch, withoutKnown } from './loader.ts';
+import { asDatabaseError, naming, type Store } from './database.ts';
 import type { Partitions } from './partitions.ts';
 import { endRun, recordSpent } from './runs.ts';
-import { StagedBatch } from './staging.ts';
 import {
   firstHolder,
   insertWindows,
@@ -33,7 +30,6 @@ import {
   removeWindow,
 } from './windows.ts';
 
-const COMMIT_TRIES = 5;
 /** SQL of what two of three say the time is, at least: this machine, the database and the API's last answer. */
 const TIME = `greatest(least($7::timestamptz, s.read_at), least(greatest($7::timestamptz, s.read_at), clock_timestamp()))`;
 
@@ -111,15 +107,12 @@ class PostgresLedger implements Ledger {
   readonly #options: LedgerOptions;
   readonly #runId: string;
   readonly #noted = new Set<string>();
-  /** Buffers of batches that are stored: they have grown to what a batch needs. */
-  readonly #spare: (readonly StageBuffer[])[] = [];
-  #batches = 0;
-  /** What is read again is known, mostly: then it is worth asking before it is copied. */
-  #mayBeKnown = true;
+  readonly #batches: BatchStore;
 
   constructor(options: LedgerOptions, runId: string) {
     this.#options = options;
     this.#runId = runId;
+    this.#batches = new BatchStore({ ...options, pool: options.store.pool, runId });
   }
 
   next(plan: (progress: Progress) => Spans): Promise<Next> {
@@ -141,57 +134,11 @@ class PostgresLedger implements Ledger {
   }
 
   openBatch(): BatchContent {
-    const { tables } = this.#options.stream;
-    const buffers = this.#spare.pop() ?? tables.stages.map((stage) => new StageBuffer(stage));
-    return new StagedBatch(tables, buffers);
+    return this.#batches.open();
   }
 
-  async commit(lease: Lease, batch: Batch): Promise<Stored> {
-    const { stream, partitions } = this.#options;
-    const content = batch.content as StagedBatch;
-    const prepared = await this.#unknownOf(sealBatch(content));
-    const number = this.#batches + 1;
-    const target = {
-      stream: stream.id,
-      runId: this.#runId,
-      record: {
-        checkpoint: checkpointArguments(this.#runId, lease, batch, { number, ...this.#options }),
-        windowId: lease.windowId,
-        fence: lease.fence,
-      },
-    };
-    await this.#repeat('make partitions', () => ensurePartitions(partitions, stream.tables, prepared));
-    const fresh = await this.#named(`commit a batch of ${prepared.fetched} entries`, async () => {
-      for (let tries = 1; ; tries++) {
-        try {
-          return await withClient(this.#pool, (client) => loadBatch(client, stream.tables, prepared, target));
-        } catch (error) {
-          if (!mayPass(error)) throw error;
-          const settled = await retried(() => this.#settle(number));
-          if (settled !== null) return settled;
-          if (tries === COMMIT_TRIES) throw error;
-        }
-      }
-    });
-    this.#batches = number;
-    this.#mayBeKnown = fresh * 2 < prepared.fetched;
-    for (const buffer of content.buffers) buffer.clear();
-    this.#spare.push(content.buffers);
-    const quarantined = prepared.rejects.length;
-    return {
-      fetched: prepared.fetched,
-      fresh,
-      quarantined,
-      known: prepared.fetched - fresh - quarantined,
-    };
-  }
-
-  #unknownOf(prepared: Prepared): Promise<Prepared> | Prepared {
-    if (!this.#mayBeKnown) return prepared;
-    const { stream } = this.#options;
-    return this.#repeat('ask what is known', () =>
-      withClient(this.#pool, (client) => withoutKnown(client, stream.tables, prepared, stream.id)),
-    );
+  commit(lease: Lease, batch: Batch): Promise<Stored> {
+    return this.#batches.commit(lease, batch);
   }
 
   replan(lease: Lease, rest: Spans, oversize: Span | null): Promise<void> {
@@ -267,21 +214,6 @@ class PostgresLedger implements Ledger {
   get #jobKey(): JobKey {
     const { stream, job } = this.#options;
     return { id: stream.id, fingerprint: stream.fingerprint, job };
-  }
-
-  /**
-   * Whether batch `number` was committed although its answer was lost: how many were new, or null if it was not.
-   * The load's own lock is taken first: it is free only when the lost transaction has ended.
-   */
-  #settle(number: number): Promise<number | null> {
-    return inTransaction(this.#pool, async (client) => {
-      await client.query(loadLock(this.#options.stream.id));
-      const { rows } = await client.query<{ batches: number; last_new: number }>(
-        'select batches, last_new from logkeep.run where id = $1',
-        [this.#runId],
-      );
-      return rows[0]?.batches === number ? rows[0].last_new : null;
-    });
   }
 
   #repeat<T>(doing: string, work: () => Promise<T>): Promise<T> {

@@ -92,7 +92,10 @@ export interface Ledger {
   next(plan: (progress: Progress) => Spans): Promise<Next>;
   /** An empty batch to fill; it is given back to `commit`. */
   openBatch(): BatchContent;
-  /** Stores a batch and its checkpoint, or nothing. Throws `lease` when the window is not ours any more. */
+  /**
+   * Stores a batch and its checkpoint, or nothing. Throws `lease` when the window is not ours any more. It may be asked
+   * for while the one before is under way: then it is stored after that one, or not at all.
+   */
   commit(lease: Lease, batch: Batch): Promise<Stored>;
   /** Gives a window up for others in its place (none: what was left of it is already covered); `oversize` is recorded. */
   replan(lease: Lease, rest: Spans, oversize: Span | null): Promise<void>;

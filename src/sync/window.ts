@@ -64,7 +64,9 @@ class WindowReading {
   #chainAt: Ms | null;
   #lastDate: { readonly dateMs: Ms; readonly localMs: Ms } | null = null;
   #doneTo: Ms | null;
+  #sentTo: Ms | null; // what #doneTo is once all that is under way is stored
   #storing: Promise<void> = Promise.resolve();
+  #storingBefore: Promise<void> = Promise.resolve();
   #pages = 0;
   #renewing = false;
   readonly #walk: WalkTimer | null;
@@ -78,7 +80,7 @@ class WindowReading {
       context.stream.order === 'descending'
         ? new WalkTimer(lease.window, context.retentionMs, context.clock)
         : null;
-    this.#doneTo = lease.doneTo;
+    this.#doneTo = this.#sentTo = lease.doneTo;
     const maxAgeMs = context.stream.cursorMaxAgeMs ?? Number.POSITIVE_INFINITY;
     this.#resumed = lease.cursor !== null && lease.chainAt !== null && (lease.cursorAgeMs ?? 0) <= maxAgeMs;
     this.#chainAt = this.#resumed ? lease.chainAt : null;
@@ -197,15 +199,16 @@ class WindowReading {
     return dateMs;
   }
 
-  /** Starts storing what is in hand, after what is being stored. */
+  /** Starts storing what is in hand; two batches are under way at most, one copied while the other is merged. */
   async #store(done: boolean): Promise<void> {
-    await this.#storing;
+    await this.#storingBefore;
+    this.#storingBefore = this.#storing;
     const batch = this.#hand.take();
     const { ledger, settleMs, retentionMs, stream } = this.#context;
     const chainAt = this.#chainAt as Ms;
     const claim = claimOf({
       window: this.#lease.window,
-      doneTo: this.#doneTo,
+      doneTo: this.#sentTo,
       readTo: batch.readTo,
       chainAt,
       settleMs,
@@ -214,12 +217,13 @@ class WindowReading {
     const doneTo =
       batch.readTo === null
         ? null
-        : Math.max(this.#doneTo ?? this.#lease.window.from, Math.min(batch.readTo, this.#lease.window.to));
+        : Math.max(this.#sentTo ?? this.#lease.window.from, Math.min(batch.readTo, this.#lease.window.to));
     // What is older than the retention is read as a gift and says nothing of how far the rest is.
     const owed = {
       ...this.#lease.window,
       from: Math.max(this.#lease.window.from, batch.readAt - retentionMs),
     };
+    this.#sentTo = doneTo ?? this.#sentTo;
     const share = shareOf(stream.order, owed, { ...batch, done });
     const storing = ledger
       .commit(this.#lease, { ...batch, chainAt, claim, doneTo, done })

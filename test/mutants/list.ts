@@ -122,4 +122,9 @@ export const MUTANTS: readonly Mutant[] = [
     what: "what was sent is taken from a message's first entry, whatever the others say",
     tests: ['test/sources/qstash/normalise.test.ts', 'test/sources/quick.test.ts'],
   },
+  {
+    name: 'turn-not-awaited',
+    what: 'a batch does not wait for the one before it',
+    tests: [I('i2-batch'), 'test/sync/run.pg.test.ts', 'test/property/pump.pg.test.ts'],
+  },
 ];
