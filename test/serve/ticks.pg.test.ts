@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
@@ -71,6 +72,9 @@ test('thousands of quick ticks leave no growing table and no growing memory', as
       collect();
       sizes.push({ ...(await measure()), heap: process.memoryUsage().heapUsed });
     }
+    // A quick machine is through before the queue's maintenance has come round: it comes by the clock.
+    for (let waits = 0; waits < 150 && (await measure()).jobs > EVERY; waits++) await delay(200);
+    sizes.push({ ...(await measure()), heap: process.memoryUsage().heapUsed });
     const [total] = (
       await pool.query(
         'select (select sum(new) from logkeep.run)::integer + (select trimmed_rows from logkeep.stream)::integer as rows',
@@ -86,7 +90,7 @@ test('thousands of quick ticks leave no growing table and no growing memory', as
   const first = sizes[1];
   const last = sizes.at(-1);
   if (first === undefined || last === undefined) throw new Error('too few ticks to compare');
-  expect(last.jobs).toBeLessThan(2 * EVERY + 500);
+  expect(last.jobs).toBeLessThanOrEqual(EVERY);
   expect(last.runs).toBeLessThan(2 * EVERY + 500);
   expect(last.bytes).toBeLessThan(1.5 * first.bytes + 500_000);
   expect(last.heap).toBeLessThan(first.heap + 4_000_000);
