@@ -5,6 +5,7 @@ import type { Ms, Span, Spans } from '../model.ts';
 import type { BackfillResult } from '../operations/backfill.ts';
 import type { BackfillPreview, BackfillStatus } from '../operations/backfill-status.ts';
 import { length } from '../sync/spans.ts';
+import { resultJson } from './sync-report.ts';
 import { printable, tableText } from './table.ts';
 
 /** Windows that a plan shows to people. */
@@ -170,28 +171,8 @@ export function resultText(result: BackfillResult): { readonly line: string; rea
 }
 
 /** How a backfill went, for machines. */
-export function resultJson(result: BackfillResult): Readonly<Record<string, unknown>> {
-  const { stream, outcome, error, totals, meter, left } = result;
-  return {
-    stream: stream.id,
-    event: 'end',
-    outcome,
-    error:
-      error === null
-        ? null
-        : { kind: error.kind, message: error.message, remedy: CONSEQUENCE[error.kind].remedy },
-    windows: totals.windows,
-    fetched: totals.fetched,
-    new: totals.fresh,
-    known: totals.known,
-    quarantined: totals.quarantined,
-    requests: meter.requests,
-    retries: meter.retries,
-    waits: meter.waits,
-    wait_ms: Math.round(meter.waitMs),
-    bytes: meter.bytes,
-    missing: left === null ? null : left.missing.map(spanJson),
-  };
+export function backfillJson(result: BackfillResult): Readonly<Record<string, unknown>> {
+  return { ...resultJson(result), missing: result.left === null ? null : result.left.missing.map(spanJson) };
 }
 
 function spanJson({ from, to }: Span): { readonly from: string; readonly to: string } {

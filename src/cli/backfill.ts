@@ -7,7 +7,7 @@ import type { Span } from '../model.ts';
 import { askForBackfill, backfillStream, dropBackfills } from '../operations/backfill.ts';
 import { previewBackfill } from '../operations/backfill-status.ts';
 import { SOURCES } from '../sources/list.ts';
-import { isShort, planJson, planText, resultJson, resultText } from './backfill-view.ts';
+import { backfillJson, isShort, planJson, planText, resultText } from './backfill-view.ts';
 import type { CliContext, CommandOptions, ExitCode, Run } from './command.ts';
 import { createProgress } from './progress.ts';
 
@@ -73,7 +73,7 @@ async function work(app: App, { json }: CommandOptions['backfill'], context: Cli
     );
     view.close();
     for (const result of results) {
-      if (json) context.stdout.write(`${JSON.stringify(resultJson(result))}\n`);
+      if (json) context.stdout.write(`${JSON.stringify(backfillJson(result))}\n`);
       else {
         const { line, next } = resultText(result);
         context.stdout.write(line);

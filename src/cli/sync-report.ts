@@ -26,7 +26,9 @@ export async function reportSync(
     const { stream, outcome, error } = result;
     const coveredTo = until.get(stream.id) ?? null;
     if (json) {
-      context.stdout.write(`${JSON.stringify(asJson(result, coveredTo))}\n`);
+      context.stdout.write(
+        `${JSON.stringify({ ...resultJson(result), covered_to: coveredTo?.toISOString() ?? null })}\n`,
+      );
       continue;
     }
     const far = coveredTo === null ? 'nothing covered yet' : `covered until ${timeText(+coveredTo)}`;
@@ -57,10 +59,14 @@ function deeds({ totals, meter }: ReadResult): string {
   return parts.filter((part) => part !== null).join(', ');
 }
 
-function asJson(
-  { stream, outcome, error, totals, meter }: ReadResult,
-  coveredTo: Date | null,
-): Readonly<Record<string, unknown>> {
+/** How reading a stream went, for machines. */
+export function resultJson({
+  stream,
+  outcome,
+  error,
+  totals,
+  meter,
+}: ReadResult): Readonly<Record<string, unknown>> {
   return {
     stream: stream.id,
     event: 'end',
@@ -79,7 +85,6 @@ function asJson(
     waits: meter.waits,
     wait_ms: Math.round(meter.waitMs),
     bytes: meter.bytes,
-    covered_to: coveredTo?.toISOString() ?? null,
   };
 }
 
