@@ -56,8 +56,8 @@ export interface Stage {
  * A source's tables, as data: the store copies the stages in and runs the merges, and knows no table by name.
  *
  * The merges are the common table expressions of one statement, run in the loading transaction, in which
- * `batch` is a one-row relation with `stream text` and `ingested_at timestamptz`, and each stage is a relation
- * of its name. The one named `new_row` must return one row for each entry that was really new.
+ * `batch` is a one-row relation with `stream text` and `ingested_at timestamptz`, each stage is a relation
+ * of its name, and `new_row` has one row for each entry that was really new.
  */
 export interface SourceTables {
   /**
@@ -68,11 +68,15 @@ export interface SourceTables {
   /** Tables of schema `logkeep` partitioned by UTC day of the entry's time. */
   readonly partitioned: readonly string[];
   readonly merges: readonly { readonly name: string; readonly sql: string }[];
-  /**
-   * The table and time column to count a span's entries in (always with its columns `stream` and `ingested_at`), and
-   * SQL that makes of a row the key that the first part of a `Row` has.
-   */
-  readonly entries: { readonly table: string; readonly time: string; readonly key: string };
+  /** The table that holds the entries: it has the first stage's columns, `stream` and `ingested_at`. */
+  readonly entries: {
+    readonly table: string;
+    readonly time: string;
+    /** SQL that makes of a row the key that the first part of a `Row` has. */
+    readonly key: string;
+    /** Columns that `new_row` has. */
+    readonly newRow: readonly string[];
+  };
   /**
    * SQL of a query that gives a row where the entry of `key` (its `stream`, its `id` as text and its `time`, which
    * the first part's key in a batch spells `id:ms`) is stored and no merge would change anything about it.

@@ -5,7 +5,17 @@ import { checkpointArguments } from './checkpoint.ts';
 import { inTransaction, retried, withClient } from './connection.ts';
 import { StageBuffer } from './copy.ts';
 import { mayPass, naming } from './database.ts';
-import { ensurePartitions, loadBatch, loadLock, type Prepared, sealBatch, withoutKnown } from './loader.ts';
+import {
+  askKnown,
+  ensurePartitions,
+  type Known,
+  loadBatch,
+  loadLock,
+  type Prepared,
+  sealBatch,
+  wasKnown,
+  withoutRows,
+} from './loader.ts';
 import type { Partitions } from './partitions.ts';
 import { StagedBatch } from './staging.ts';
 
@@ -35,8 +45,10 @@ export class BatchStore {
   #begun = 0;
   /** Ends when the batch that was begun last has; its failure is the next one's too. */
   #last: Promise<unknown> = Promise.resolve();
-  /** What is read again is known, mostly: then it is worth asking before it is copied. */
-  #mayBeKnown = true;
+  /** How many of a batch's entries are known, as the last one suggests; null: worth asking before they are copied. */
+  #guess: Exclude<Known, 'all'> | null = null;
+  /** Whether an entry was known of a batch that was taken to be new: a second time would waste as much again. */
+  #surprised = false;
 
   constructor(options: BatchOptions) {
     this.#options = options;
@@ -72,10 +84,16 @@ export class BatchStore {
     before.catch(() => {});
     // Copying ahead takes a second connection, which the batch before may need should its own break.
     if (!this.#hasRoom) await before;
-    const prepared = await this.#unknownOf(sealBatch(content));
+    const sealed = sealBatch(content);
+    const guess = this.#guess;
+    const told = guess ?? (await this.#ask(sealed));
+    const prepared = told === 'all' ? withoutRows(sealed) : sealed;
+    let surprised = false;
     const target = {
       stream: stream.id,
       runId,
+      // Asked when its turn has come: what surprised the batch before counts for this one's guess too.
+      known: () => (told === 'none' && !surprised && !(guess !== null && this.#surprised) ? 'none' : 'some'),
       record: {
         checkpoint: checkpointArguments(runId, lease, batch, { number, ...this.#options }),
         windowId: lease.windowId,
@@ -92,6 +110,10 @@ export class BatchStore {
             loadBatch(client, stream.tables, prepared, target, before),
           );
         } catch (error) {
+          if (!surprised && wasKnown(error)) {
+            this.#surprised = surprised = true;
+            continue;
+          }
           if (!mayPass(error)) throw error;
           const settled = await retried(() => this.#settle(number));
           if (settled !== null) return settled;
@@ -100,7 +122,7 @@ export class BatchStore {
       }
     });
     this.#batches = number;
-    this.#mayBeKnown = fresh * 2 < prepared.fetched;
+    this.#guess = this.#guessAfter(fresh, prepared);
     for (const buffer of content.buffers) buffer.clear();
     this.#spare.push(content.buffers);
     const quarantined = prepared.rejects.length;
@@ -112,12 +134,16 @@ export class BatchStore {
     };
   }
 
-  #unknownOf(prepared: Prepared): Promise<Prepared> | Prepared {
-    if (!this.#mayBeKnown) return prepared;
+  #ask(prepared: Prepared): Promise<Known> {
     const { stream, pool } = this.#options;
     return naming(`${stream.id}: ask what is known`, () =>
-      retried(() => withClient(pool, (client) => withoutKnown(client, stream.tables, prepared, stream.id))),
+      retried(() => withClient(pool, (client) => askKnown(client, stream.tables, prepared, stream.id))),
     );
+  }
+
+  #guessAfter(fresh: number, { fetched, rejects }: Prepared): Exclude<Known, 'all'> | null {
+    if (fresh === fetched - rejects.length) return this.#surprised ? null : 'none';
+    return fresh * 2 < fetched ? null : 'some';
   }
 
   /**

@@ -17,6 +17,9 @@ export interface Prepared {
   readonly keys: () => readonly string[];
 }
 
+/** How many of a batch's entries are stored already. */
+export type Known = 'none' | 'some' | 'all';
+
 /** A batch of rows that are all at hand. */
 export function prepareBatch(
   tables: SourceTables,
@@ -46,6 +49,8 @@ export type CheckpointArguments = string;
 export interface LoadTarget {
   readonly stream: string;
   readonly runId: string;
+  /** `none`: the load fails (see `wasKnown`) if an entry is stored after all, and costs less than for `some`. */
+  readonly known: () => Exclude<Known, 'all'>;
   /** A window's progress, or the entries of quarantine (ids) that the batch came from: they leave it. */
   readonly record:
     | { readonly checkpoint: CheckpointArguments; readonly windowId: string; readonly fence: string }
@@ -75,18 +80,28 @@ export async function loadBatch(
   return counted.new;
 }
 
+/** Whether a load failed because an entry is stored that was said to be new. Nothing of the batch was stored. */
+export function wasKnown(error: unknown): boolean {
+  return (error as pg.DatabaseError).code === '23505';
+}
+
+/** The batch without its rows. */
+export function withoutRows(prepared: Prepared): Prepared {
+  return { ...prepared, stages: prepared.stages.map(({ stage }) => ({ stage, encoded: null })), days: [] };
+}
+
 /**
- * The batch without its rows where every one of them is stored already, with nothing left to fill; else the batch. A
- * key costs a look into an index, a row its way through the stage and into the merge: for reading again, this is.
+ * How many of a batch's entries are stored already, with nothing left to fill. A key costs a look into an index, a
+ * row its way through the stage and into the merge: for what is read again, this is.
  */
-export async function withoutKnown(
+export async function askKnown(
   client: pg.PoolClient,
   tables: SourceTables,
   prepared: Prepared,
   stream: string,
-): Promise<Prepared> {
+): Promise<Known> {
   const keys = prepared.keys();
-  if (keys.length === 0) return prepared;
+  if (keys.length === 0) return 'none';
   const ids = keys.map((key) => key.slice(0, key.lastIndexOf(':')));
   const times = keys.map((key) => key.slice(key.lastIndexOf(':') + 1));
   // Lateral with a limit: one look for each key, whatever the planner thinks of arrays.
@@ -97,8 +112,8 @@ export async function withoutKnown(
       lateral (${tables.known} limit 1) as found`,
     [ids, times, stream],
   );
-  if (rows[0]?.known !== keys.length) return prepared;
-  return { ...prepared, stages: prepared.stages.map(({ stage }) => ({ stage, encoded: null })), days: [] };
+  const known = rows[0]?.known ?? 0;
+  return known === 0 ? 'none' : known === keys.length ? 'all' : 'some';
 }
 
 /** Makes the partitions that a prepared batch needs; outside its transaction. */
@@ -150,7 +165,7 @@ function closingSql(tables: SourceTables, prepared: Prepared, target: LoadTarget
   const statements: string[] = [loadLock(target.stream)];
   if (prepared.rejects.length > 0) statements.push(quarantineSql(prepared.rejects, target));
   const empty = prepared.stages.every(({ encoded }) => encoded === null);
-  const merges = empty ? [] : tables.merges;
+  const merges = empty ? [] : [...insertSql(tables, target.known()), ...tables.merges];
   const relations = [
     `batch as materialized (select ${pg.escapeLiteral(target.stream)}::text as stream, now() as ingested_at)`,
     ...merges.map((merge) => `${merge.name} as (${withPhysicalNames(tables, merge.sql)})`),
@@ -169,6 +184,25 @@ function closingSql(tables: SourceTables, prepared: Prepared, target: LoadTarget
     );
   }
   return [...statements, 'commit'].join(';\n');
+}
+
+/**
+ * Takes the first stage into its table. Where every row is new nothing need be looked for before it is inserted, nor
+ * handed on from there: half as much work, all in all.
+ */
+function insertSql(tables: SourceTables, known: Exclude<Known, 'all'>): SourceTables['merges'] {
+  const { name, columns } = tables.stages[0] as Stage;
+  const { table, newRow } = tables.entries;
+  const names = columns.map((column) => column.name).join(', ');
+  const insert = `insert into logkeep.${table} (${names}, stream, ingested_at)
+    select ${names}, batch.stream, batch.ingested_at from ${name}, batch`;
+  const asked = newRow.length === 0 ? '1' : newRow.join(', ');
+  if (known === 'some')
+    return [{ name: 'new_row', sql: `${insert} on conflict do nothing returning ${asked}` }];
+  return [
+    { name: 'stored', sql: insert },
+    { name: 'new_row', sql: `select ${asked} from ${name}` },
+  ];
 }
 
 function recordedSql({ fetched, rejects }: Prepared, runId: string): string {

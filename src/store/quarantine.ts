@@ -92,7 +92,12 @@ export async function beginReturn(
       const prepared = prepareBatch(stream.tables, rows, []);
       await ensurePartitions(partitions, stream.tables, prepared);
       return withClient(pool, (client) =>
-        loadBatch(client, stream.tables, prepared, { stream: stream.id, runId, record: { returned: ids } }),
+        loadBatch(client, stream.tables, prepared, {
+          stream: stream.id,
+          runId,
+          known: () => 'some',
+          record: { returned: ids },
+        }),
       );
     },
     async end(outcome, error) {

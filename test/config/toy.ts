@@ -24,7 +24,7 @@ export const toy: Source = {
     stages: [],
     partitioned: [],
     merges: [],
-    entries: { table: 'toy_log', time: 'time', key: 'id' },
+    entries: { table: 'toy_log', time: 'time', key: 'id', newRow: [] },
     known: '',
   },
   open() {

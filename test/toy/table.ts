@@ -26,18 +26,12 @@ export const tables: SourceTables = {
     },
   ],
   partitioned: ['toy_reading'],
-  merges: [
-    {
-      name: 'new_row',
-      sql: `insert into logkeep.toy_reading (time, reading_id, reading, stream, ingested_at)
-        select time, reading_id, reading, batch.stream, batch.ingested_at from stage_toy_reading, batch
-        on conflict do nothing returning time`,
-    },
-  ],
+  merges: [],
   entries: {
     table: 'toy_reading',
     time: 'time',
     key: `reading_id || ':' || (extract(epoch from time) * 1000)::bigint`,
+    newRow: ['time'],
   },
   known: `select from logkeep.toy_reading t
     where t.stream = key.stream and t.time = key.time and t.reading_id = key.id`,

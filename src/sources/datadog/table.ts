@@ -16,15 +16,6 @@ const COLUMNS: readonly StageColumn[] = [
   { name: 'escaped', type: 'bool' },
 ];
 
-const NAMES = COLUMNS.map((column) => column.name).join(', ');
-
-/** Not sorted: the API gives logs in the order of the key but for ties. */
-const NEW_ROW = `
-  insert into logkeep.datadog_log (${NAMES}, stream, ingested_at)
-  select ${NAMES}, batch.stream, batch.ingested_at from stage_datadog_log, batch
-  on conflict do nothing
-  returning timestamp, intake_time`;
-
 /**
  * What v1 could not say, v2 adds; nothing is overwritten. The bounds are for the planner, which knows nothing of
  * the stage: without them it may read whole partitions.
@@ -44,6 +35,7 @@ const base = {
     table: 'datadog_log',
     time: 'timestamp',
     key: `event_id || ':' || (extract(epoch from timestamp) * 1000)::bigint`,
+    newRow: ['timestamp', 'intake_time'],
   },
   lateness: { event: 'timestamp', intake: 'intake_time' },
 };
@@ -52,14 +44,11 @@ const KNOWN = `select from logkeep.datadog_log t
     where t.stream = key.stream and t.timestamp = key.time and t.event_id = key.id`;
 
 /** Datadog's table as v1 fills it. */
-export const tables: SourceTables = { ...base, merges: [{ name: 'new_row', sql: NEW_ROW }], known: KNOWN };
+export const tables: SourceTables = { ...base, merges: [], known: KNOWN };
 
 /** Datadog's table as v2 fills it: with the severity of rows that v1 brought. */
 export const tablesV2: SourceTables = {
   ...base,
-  merges: [
-    { name: 'new_row', sql: NEW_ROW },
-    { name: 'filled', sql: FILLED },
-  ],
+  merges: [{ name: 'filled', sql: FILLED }],
   known: `${KNOWN} and t.status is not null`,
 };

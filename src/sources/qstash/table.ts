@@ -49,31 +49,7 @@ const REQUEST_COLUMNS: readonly StageColumn[] = [
   { name: 'escaped', type: 'bool' },
 ];
 
-const LOG_TABLE = [
-  'time',
-  'next_delivery_time',
-  'duration_ms',
-  'entry_id',
-  'request_hash',
-  'response_status',
-  'escaped',
-  'message_id',
-  'state',
-  'url',
-  'error',
-  'response_headers',
-  'response_body',
-  'extra',
-].join(', ');
-
 const REQUEST_TABLE = REQUEST_COLUMNS.map((column) => column.name).join(', ');
-
-const NEW_ROW = `
-  insert into logkeep.qstash_log (${LOG_TABLE}, stream, ingested_at)
-  select ${LOG_TABLE}, batch.stream, batch.ingested_at from stage_qstash_log, batch
-  order by time, entry_id
-  on conflict do nothing
-  returning time, message_id, state, request_hash`;
 
 const NEW_REQUEST = `
   insert into logkeep.qstash_request (${REQUEST_TABLE}, stream)
@@ -91,7 +67,6 @@ export const tables: SourceTables = {
   ],
   partitioned: ['qstash_log'],
   merges: [
-    { name: 'new_row', sql: NEW_ROW },
     { name: 'new_request', sql: NEW_REQUEST },
     { name: 'message', sql: MESSAGE_MERGE },
   ],
@@ -99,6 +74,7 @@ export const tables: SourceTables = {
     table: 'qstash_log',
     time: 'time',
     key: `replace(entry_id::text, '-', '') || ':' || (extract(epoch from time) * 1000)::bigint`,
+    newRow: ['time', 'message_id', 'state', 'request_hash'],
   },
   known: `select from logkeep.qstash_log t
     where t.stream = key.stream and t.time = key.time and t.entry_id = key.id::uuid`,
