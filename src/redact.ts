@@ -27,8 +27,8 @@ export interface Redactor {
   mayHide(json: string): boolean;
   /** `REDACTED:hmac:` and 32 hex digits; the same for the same value in one database. */
   hide(value: string): string;
-  /** HMAC-SHA256 of unredacted content: 32 bytes, the same in one database whatever is redacted. */
-  digest(content: string): Buffer;
+  /** HMAC-SHA256 of unredacted content: 64 hex digits, the same in one database whatever is redacted. */
+  digest(content: string | Uint8Array): string;
 }
 
 /** A redactor with `key` (32 bytes, kept in the database) for the given header names (any case). */
@@ -49,7 +49,7 @@ export function createRedactor(key: Uint8Array, headers: readonly string[] = RED
       return hidden;
     },
     mayHide: (json) => any?.test(json) ?? false,
-    hide: (value) => `REDACTED:hmac:${digest(value).toString('hex', 0, 16)}`,
+    hide: (value) => `REDACTED:hmac:${digest(value).slice(0, 32)}`,
     digest,
   };
 }
@@ -67,7 +67,7 @@ const BLOCK_BYTES = 64;
  * HMAC-SHA256 written out (RFC 2104), for a key of at most one block: `createHmac` costs more than twice the time
  * of two one-shot hashes, and this runs for every message.
  */
-function createDigest(key: Uint8Array): (content: string) => Buffer {
+function createDigest(key: Uint8Array): (content: string | Uint8Array) => string {
   let inner = Buffer.alloc(4096, 0x36);
   const outer = Buffer.alloc(BLOCK_BYTES + 32, 0x5c);
   for (const [i, byte] of key.entries()) {
@@ -81,9 +81,11 @@ function createDigest(key: Uint8Array): (content: string) => Buffer {
       inner.copy(larger, 0, 0, BLOCK_BYTES);
       inner = larger;
     }
-    const length = inner.write(content, BLOCK_BYTES, 'utf8');
+    let { length } = content;
+    if (typeof content === 'string') length = inner.write(content, BLOCK_BYTES, 'utf8');
+    else inner.set(content, BLOCK_BYTES);
     // Through hex, which is half the time of asking for a buffer.
     outer.write(hash('sha256', inner.subarray(0, BLOCK_BYTES + length), 'hex'), BLOCK_BYTES, 'hex');
-    return Buffer.from(hash('sha256', outer, 'hex'), 'hex');
+    return hash('sha256', outer, 'hex');
   };
 }

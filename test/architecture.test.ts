@@ -60,7 +60,7 @@ function within(path: string, place: string): boolean {
 
 /** What every room may know: words, kinds of failure, the clock, logs, traces. */
 const WORDS = ['src/model.ts', 'src/errors.ts', 'src/clock.ts', 'src/log.ts', 'src/trace.ts'];
-const INTERFACES = ['src/sources/source.ts'];
+const INTERFACES = ['src/sources/source.ts', 'src/sources/tables.ts'];
 const QUOTA = ['src/sources/shared-quota.ts'];
 /** How amounts, lengths and times are written for people. */
 const TEXT = ['src/amounts.ts', 'src/durations.ts'];

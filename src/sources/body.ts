@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate } from 'node:zlib';
 import { LogkeepError } from '../errors.ts';
+import { giveBytesBack, takeBytes } from './spare-bytes.ts';
 
 /** A decoded body is at most as long as a string may be in every Node that is supported. */
 const LONGEST = 512 * 1024 * 1024 - 64;
@@ -13,15 +14,24 @@ const DECODERS = new Map([
   ['br', promisify(brotliDecompress)],
 ]);
 
+/** A body, decoded and without a byte order mark. */
+export interface DecodedBody {
+  readonly body: Buffer;
+  /** Its decoded length. */
+  readonly bytes: number;
+  /** Gives its memory to the next body: nothing may be read from it any more. Need not be called. */
+  readonly release: () => void;
+}
+
 /**
- * A body, decoded, without a byte order mark, and its decoded length. Never holds more than `maxBytes` of it: a longer one, and a gzip
- * bomb, is kind `oversize`. A body that does not decompress to its end was cut: kind `unavailable`.
+ * Reads a body. Never holds more than `maxBytes` of it: a longer one, and a gzip bomb, is kind `oversize`. A body that
+ * does not decompress to its end was cut: kind `unavailable`.
  */
 export async function readBody(
   body: AsyncIterable<Uint8Array>,
   headers: IncomingHttpHeaders,
   maxBytes: number,
-): Promise<{ readonly body: Buffer; readonly bytes: number }> {
+): Promise<DecodedBody> {
   const cap = Math.min(maxBytes, LONGEST);
   const encoding = (headers['content-encoding'] ?? '').trim().toLowerCase();
   const decode = DECODERS.get(encoding);
@@ -33,22 +43,31 @@ export async function readBody(
   }
   const told = Number(headers['content-length']);
   if (told > cap) throw tooLong(cap); // leaving the body unread closes the connection
-  const raw = await collect(body, cap);
+  const raw = await collect(body, cap, told);
   const decoded = decode === undefined ? raw : await inflateWithin(decode, raw, cap);
   // A byte order mark is no JSON; JSON.parse would refuse it.
   const start = decoded[0] === 0xef && decoded[1] === 0xbb && decoded[2] === 0xbf ? 3 : 0;
-  return { body: start === 0 ? decoded : decoded.subarray(start), bytes: decoded.length };
+  const release = () => giveBytesBack(raw);
+  return { body: start === 0 ? decoded : decoded.subarray(start), bytes: decoded.length, release };
 }
 
-async function collect(body: AsyncIterable<Uint8Array>, cap: number): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
+/** Puts a body together as it comes; `told` is the length that its headers promise, NaN where they do not. */
+async function collect(body: AsyncIterable<Uint8Array>, cap: number, told: number): Promise<Buffer> {
+  let held = takeBytes(told > 0 ? told : 0);
   let length = 0;
   for await (const chunk of body) {
-    length += chunk.length;
-    if (length > cap) throw tooLong(cap); // ends the loop, which destroys the stream
-    chunks.push(chunk);
+    const needed = length + chunk.length;
+    if (needed > cap) throw tooLong(cap); // ends the loop, which destroys the stream
+    if (needed > held.length) {
+      const larger = takeBytes(Math.max(needed, held.length * 2));
+      held.copy(larger, 0, 0, length);
+      giveBytesBack(held);
+      held = larger;
+    }
+    held.set(chunk, length);
+    length = needed;
   }
-  return Buffer.concat(chunks, length);
+  return held.subarray(0, length);
 }
 
 async function inflateWithin(

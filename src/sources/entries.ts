@@ -9,7 +9,7 @@ export interface Entries {
   readonly tape: Tape | null;
   /** One entry, parsed for exact reading. */
   raw(index: number): RawEntry;
-  /** To be called once nothing more is read. */
+  /** Gives their memory to the next ones: nothing may be read from them any more. Need not be called. */
   release(): void;
 }
 
@@ -24,6 +24,8 @@ export interface Answer {
 export interface Body {
   readonly body: Buffer;
   readonly text: string;
+  /** Gives its memory back; absent: nothing is to be given back. */
+  readonly release?: () => void;
 }
 
 /**
@@ -32,7 +34,7 @@ export interface Body {
  */
 export function readEntries(answer: Body, keys: readonly string[], container: string | null): Answer {
   const scanned = scanPage(answer.body, keys, container);
-  if (scanned !== null) return { envelope: scanned.envelope, entries: scannedEntries(scanned.tape) };
+  if (scanned !== null) return { envelope: scanned.envelope, entries: scannedEntries(scanned.tape, answer) };
   const { envelope, key, entries } = parseEnvelope(answer.text, keys);
   return { envelope, entries: key === null ? null : parsedEntries(entries) };
 }
@@ -50,12 +52,15 @@ export function parsedEntries(entries: readonly RawEntry[]): Entries {
 /** No entries. */
 export const NO_ENTRIES: Entries = parsedEntries([]);
 
-function scannedEntries(tape: Tape): Entries {
+function scannedEntries(tape: Tape, answer: Body): Entries {
   return {
     length: tape.length,
     tape,
     raw: (index) => parseEntry(entryText(tape, index)),
-    release: () => releaseTape(tape),
+    release: () => {
+      releaseTape(tape);
+      answer.release?.();
+    },
   };
 }
 

@@ -90,7 +90,6 @@ export function readerOf({ nowMs, quick, exact, unknown }: Readers): (entries: E
       const usual = tape === null || isOdd(tape, index) ? null : quick(tape, index, now);
       yield usual ?? exact(entries.raw(index), now);
     }
-    entries.release();
   }
   return (entries) => ({ entries: make(entries), unknown });
 }

@@ -88,7 +88,7 @@ export async function exchange(
     };
     if (status === 200) {
       answered({ kind: 'ok', ...told });
-      const { body, bytes } = await readBody(response.body, headers, api.maxBodyBytes);
+      const { body, bytes, release } = await readBody(response.body, headers, api.maxBodyBytes);
       return {
         body,
         get text() {
@@ -97,6 +97,7 @@ export async function exchange(
         bytes,
         dateMs,
         headers,
+        release,
       };
     }
     const text = await refusalText(response.body, headers);

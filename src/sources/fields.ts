@@ -3,7 +3,7 @@ import { inspect } from '../json-scan.ts';
 import type { Ms } from '../model.ts';
 import type { Redactor } from '../redact.ts';
 import { hiddenJson, redactJson } from '../redact-json.ts';
-import type { Value } from './source.ts';
+import type { Value } from './tables.ts';
 
 /** How a field of an entry goes into a column: what does not fit exactly goes to `extra` instead. */
 export type FieldKind = 'text' | 'texts' | 'int4' | 'int8' | 'time' | 'object' | 'headers' | 'bytes';

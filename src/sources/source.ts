@@ -4,96 +4,7 @@ import type { Log } from '../log.ts';
 import type { Cursor, Ms, Span, StreamId } from '../model.ts';
 import type { Redactor } from '../redact.ts';
 import type { Http } from './http.ts';
-
-/** UTF-8 that lies in the answer it came with; to be written before that is let go. */
-export interface Utf8 {
-  readonly bytes: Buffer;
-  readonly from: number;
-  readonly to: number;
-}
-
-/** Postgres types that a stage may use, and the JavaScript form of a value of each. */
-export interface ColumnForms {
-  text: string | Utf8;
-  'text[]': readonly string[];
-  /** ms since the epoch */
-  timestamptz: Ms;
-  /** 32 hex digits, lower case */
-  uuid: string;
-  bytea: Uint8Array;
-  int4: number;
-  /** a safe integer or a bigint */
-  int8: number | bigint;
-  bool: boolean;
-  /** JSON text, escaped for Postgres; sent as it is */
-  jsonb: string | Utf8;
-}
-/** Name of a Postgres type that a stage may use. */
-export type ColumnType = keyof ColumnForms;
-/** A value on its way into a stage; null is SQL null. */
-export type Value = ColumnForms[ColumnType] | null;
-
-/** A column of a stage; its name is the one in the tables. */
-export interface StageColumn {
-  readonly name: string;
-  readonly type: ColumnType;
-  /** True where a re-read of the same entry may bring another value (Datadog's raw id): not compared for twins. */
-  readonly volatile?: boolean;
-}
-
-/** A temp table that one batch's rows are copied into. */
-export interface Stage {
-  readonly name: string;
-  readonly columns: readonly StageColumn[];
-  /**
-   * Makes one row of all that a batch has under one key: changes `kept` by what `next` adds. The result must not
-   * depend on the order, and folding the same once more must change nothing. Absent: the first of a key is kept.
-   */
-  readonly fold?: (kept: Value[], next: readonly Value[]) => void;
-}
-
-/**
- * A source's tables, as data: the store copies the stages in and runs the merges, and knows no table by name.
- *
- * The merges are the common table expressions of one statement, run in the loading transaction, in which
- * `batch` is a one-row relation with `stream text` and `ingested_at timestamptz`, each stage is a relation
- * of its name, and `new_row` has one row for each entry that was really new.
- */
-export interface SourceTables {
-  /**
-   * The first stage holds the entries. The rest hold what entries share: a column of the first must name it (a
-   * hash), since twins are compared by the first stage alone.
-   */
-  readonly stages: readonly Stage[];
-  /** Tables of schema `logkeep` partitioned by UTC day of the entry's time. */
-  readonly partitioned: readonly string[];
-  readonly merges: readonly { readonly name: string; readonly sql: string }[];
-  /** The table that holds the entries: it has the first stage's columns, `stream` and `ingested_at`. */
-  readonly entries: {
-    readonly table: string;
-    readonly time: string;
-    /** SQL that makes of a row the key that the first part of a `Row` has. */
-    readonly key: string;
-    /** Columns that `new_row` has. */
-    readonly newRow: readonly string[];
-  };
-  /**
-   * SQL of a query that gives a row where the entry of `key` (its `stream`, its `id` as text and its `time`, which
-   * the first part's key in a batch spells `id:ms`) is stored and no merge would change anything about it.
-   */
-  readonly known: string;
-  /**
-   * How late an entry came: columns that `new_row` returns, of its event time and of when the API took it in. Without
-   * `intake` only what a re-read brings in counts, by its age. Absent: nothing is kept.
-   */
-  readonly lateness?: { readonly event: string; readonly intake?: string };
-}
-
-/** One row of one stage. Of several parts with one key in a batch one row is made. */
-export interface Part {
-  readonly key: string;
-  readonly values: readonly Value[];
-}
+import type { Part, SourceTables } from './tables.ts';
 
 /** An entry that has become a row: part `i` belongs to stage `i`, null where it adds nothing there. */
 export interface Row {
@@ -137,6 +48,11 @@ export interface Page {
   readonly dateMs: Ms | null;
   /** Ascending streams: every entry of the window before this time has been given. Null: not known before the end. */
   readonly readTo: Ms | null;
+  /**
+   * Gives the answer's memory to the next one: nothing made of this page may be used any more, its rows included. Need
+   * not be called; absent: nothing is to be given back.
+   */
+  readonly release?: () => void;
   /** Fields and states that this version does not know, such as `field:flowControlKey`; complete behind the entries. */
   readonly unknown: readonly string[];
 }

@@ -26,14 +26,21 @@ export function normaliseOne(text: string, normalise: (entries: Entries) => Norm
   throw new Error('an entry became neither a row nor a reject');
 }
 
-/** A page whose entries are made as they are asked for. */
+/** A page whose entries are made of `raw` as they are asked for. */
 export function lazyPage(
   frame: Pick<Page, 'next' | 'dateMs' | 'bytes' | 'readTo'>,
-  { entries, unknown }: Normalised,
+  raw: Entries,
+  normalise: (entries: Entries) => Normalised,
 ): Page {
+  const { entries, unknown } = normalise(raw);
+  let released = false;
   return {
     ...frame,
     entries,
+    release() {
+      if (!released) raw.release();
+      released = true;
+    },
     get unknown() {
       return unknown();
     },

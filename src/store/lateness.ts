@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely';
-import type { SourceTables } from '../sources/source.ts';
+import type { SourceTables } from '../sources/tables.ts';
 import type { Lateness } from '../sync/ledger.ts';
 import { asDatabaseError } from './database.ts';
 import type { Database } from './schema.ts';

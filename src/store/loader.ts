@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import pg from 'pg';
 import { escapeText } from '../escape.ts';
-import type { Reject, Row, SourceTables, Stage } from '../sources/source.ts';
+import type { Reject, Row } from '../sources/source.ts';
+import type { SourceTables, Stage } from '../sources/tables.ts';
 import { copyRows } from './copy.ts';
 import { latenessSql } from './lateness.ts';
 import type { Partitions } from './partitions.ts';

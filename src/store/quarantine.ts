@@ -1,7 +1,8 @@
 import { type Kysely, sql } from 'kysely';
 import { unescapeText } from '../escape.ts';
 import type { Ms, StreamId } from '../model.ts';
-import type { Row, SourceTables } from '../sources/source.ts';
+import type { Row } from '../sources/source.ts';
+import type { SourceTables } from '../sources/tables.ts';
 import { withClient } from './connection.ts';
 import type { Store } from './database.ts';
 import { ensurePartitions, loadBatch, prepareBatch } from './loader.ts';

@@ -1,4 +1,5 @@
-import { isRow, type Part, type Reject, type Row, type SourceTables, type Value } from '../sources/source.ts';
+import { isRow, type Reject, type Row } from '../sources/source.ts';
+import type { Part, SourceTables, Value } from '../sources/tables.ts';
 import { StageBuffer } from './copy.ts';
 
 const DAY_MS = 86_400_000;

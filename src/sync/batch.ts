@@ -50,6 +50,8 @@ export class BatchInHand {
     }
     this.#lastEntryAt = lastMs ?? this.#lastEntryAt;
     for (const name of page.unknown) this.#unknown.add(name);
+    // What the batch keeps of it is copied.
+    page.release?.();
     this.#pages++;
     this.#bytes += page.bytes;
     this.#cursor = page.next;

@@ -3,8 +3,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { shared } from '../../src/config/declaration.ts';
 import { silentLog } from '../../src/log.ts';
 import type { Cursor, Ms, StreamId } from '../../src/model.ts';
-import type { Source, Stream, Value } from '../../src/sources/source.ts';
+import type { Source, Stream } from '../../src/sources/source.ts';
 import { createMeter } from '../../src/sources/stream.ts';
+import type { Value } from '../../src/sources/tables.ts';
 import { openStore } from '../../src/store/database.ts';
 import { Partitions } from '../../src/store/partitions.ts';
 import { openLedger } from '../../src/store/progress.ts';
@@ -116,8 +117,15 @@ export function sourceContract(name: string, start: (clock: WorldClock) => Promi
       for (const { parts } of (await read()).flatMap(({ rows }) => rows)) {
         expect(parts).toHaveLength(tables.stages.length);
         expect(parts[0]).not.toBeNull();
-        for (const [n, part] of parts.entries())
-          if (part !== null) expect(part.values).toHaveLength(tables.stages[n]?.columns.length ?? -1);
+        for (const [n, part] of parts.entries()) {
+          if (part === null) continue;
+          expect(part.values).toHaveLength(tables.stages[n]?.columns.length ?? -1);
+          // A folded row outlives the bytes that a place would point to.
+          if (tables.stages[n]?.fold !== undefined)
+            expect(
+              part.values.every((value) => typeof value !== 'object' || !('from' in (value ?? {}))),
+            ).toBe(true);
+        }
       }
       const columns = tables.stages[0]?.columns.map((column) => column.name);
       expect(columns).toEqual(expect.arrayContaining([tables.entries.time, ...tables.entries.newRow]));

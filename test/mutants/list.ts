@@ -123,6 +123,11 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/sources/qstash/normalise.test.ts', 'test/sources/quick.test.ts'],
   },
   {
+    name: 'known-batch-given-up',
+    what: 'a batch taken to be new that holds a stored entry is not merged after all',
+    tests: ['test/store/known.pg.test.ts'],
+  },
+  {
     name: 'turn-not-awaited',
     what: 'a batch does not wait for the one before it',
     tests: [I('i2-batch'), 'test/sync/run.pg.test.ts', 'test/property/pump.pg.test.ts'],

@@ -12,7 +12,7 @@ import { FIELD as QSTASH_FIELD } from '../../src/sources/qstash/fields.ts';
 import { createNormaliser as qstashNormaliser } from '../../src/sources/qstash/normalise.ts';
 import { createQuickReader as qstashQuick } from '../../src/sources/qstash/quick.ts';
 import { tables as qstashTables } from '../../src/sources/qstash/table.ts';
-import type { Stage } from '../../src/sources/source.ts';
+import type { Stage } from '../../src/sources/tables.ts';
 import { hostileJson } from '../hostile.ts';
 import { entriesOf, exactly, keeping } from './entries.ts';
 import { stored } from './stored.ts';

@@ -12,7 +12,7 @@ import { createNormaliser as createQstashNormaliser } from '../../src/sources/qs
 import { rebuildQstash } from '../../src/sources/qstash/rebuild.ts';
 import { tables as qstashTables } from '../../src/sources/qstash/table.ts';
 import type { StoredRow } from '../../src/sources/rebuild.ts';
-import type { Part, Stage, StageColumn, Value } from '../../src/sources/source.ts';
+import type { Part, Stage, StageColumn, Value } from '../../src/sources/tables.ts';
 import { hostileJson, hostileString, objectText } from '../hostile.ts';
 import { createDatabase, withClient } from '../postgres.ts';
 import { entriesOf, keeping } from './entries.ts';

@@ -1,5 +1,6 @@
 import type { StoredRow, StoredValue } from '../../src/sources/rebuild.ts';
-import type { Part, Row, Stage, Utf8, Value } from '../../src/sources/source.ts';
+import type { Row } from '../../src/sources/source.ts';
+import type { Part, Stage, Utf8, Value } from '../../src/sources/tables.ts';
 
 /** Part `stage` of a row as Postgres would give it back, in place of a Postgres; throws on what Postgres would refuse. */
 export function stored(row: Row, stages: readonly Stage[], stage: number): StoredRow | null {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { ColumnType, Stage, Value } from '../../src/sources/source.ts';
+import type { ColumnType, Stage, Value } from '../../src/sources/tables.ts';
 import { copyRows, encodeRows } from '../../src/store/copy.ts';
 import { openStore, type Store } from '../../src/store/database.ts';
 import { createDatabase, type TestDatabase } from '../postgres.ts';

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import type { Part, Row, SourceTables, StageColumn } from '../../src/sources/source.ts';
+import type { Row } from '../../src/sources/source.ts';
+import type { Part, SourceTables, StageColumn } from '../../src/sources/tables.ts';
 import { withClient as withPooled } from '../../src/store/connection.ts';
 import { openStore } from '../../src/store/database.ts';
 import { loadBatch, prepareBatch } from '../../src/store/loader.ts';

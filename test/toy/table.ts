@@ -1,4 +1,4 @@
-import type { SourceTables } from '../../src/sources/source.ts';
+import type { SourceTables } from '../../src/sources/tables.ts';
 
 /** What the toy's migration would hold. */
 export const DDL: readonly string[] = [

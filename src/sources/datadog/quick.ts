@@ -19,7 +19,8 @@ import {
 } from '../../tape/tape.ts';
 import { timeFlaw } from '../entry.ts';
 import { storableMs } from '../fields.ts';
-import type { Row, Value } from '../source.ts';
+import type { Row } from '../source.ts';
+import type { Value } from '../tables.ts';
 import { CONTAINER, columnOf, type Transport, TYPE } from './fields.ts';
 import { decodeId } from './id.ts';
 import { tables } from './table.ts';

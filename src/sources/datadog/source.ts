@@ -56,7 +56,7 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
       for await (const page of readPages(access, o)) {
         const { next, dateMs, bytes, readTo } = page;
         apiNow = Math.max(apiNow, dateMs ?? 0);
-        yield lazyPage({ next, dateMs, bytes, readTo }, normalise(page.entries));
+        yield lazyPage({ next, dateMs, bytes, readTo }, page.entries, normalise);
       }
     },
     normalise: (text) => normaliseOne(text, normalise),

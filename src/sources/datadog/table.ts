@@ -1,4 +1,4 @@
-import type { SourceTables, StageColumn } from '../source.ts';
+import type { SourceTables, StageColumn } from '../tables.ts';
 
 const COLUMNS: readonly StageColumn[] = [
   { name: 'event_id', type: 'text' },

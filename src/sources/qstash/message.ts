@@ -1,5 +1,5 @@
 import type { Ms } from '../../model.ts';
-import type { Stage, StageColumn, Value } from '../source.ts';
+import type { Stage, StageColumn, Value } from '../tables.ts';
 
 /** What one entry says of its message, in the order of the stage. */
 const COLUMNS = [

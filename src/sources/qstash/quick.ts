@@ -23,12 +23,15 @@ import {
 } from '../../tape/tape.ts';
 import { idFlaw, timeFlaw } from '../entry.ts';
 import { decodeBase64, headersJson, storableMs } from '../fields.ts';
-import type { Row, Value } from '../source.ts';
+import type { Row } from '../source.ts';
+import type { Value } from '../tables.ts';
 import { columnOf, FIELD, IDENTITY } from './fields.ts';
 import { messageValues, RANK } from './message.ts';
 import { createRequestMemory } from './request-memory.ts';
+import type { Sent } from './sent.ts';
 import { tables } from './table.ts';
 import { told } from './told.ts';
+import { ToldBytes, tellMember } from './told-bytes.ts';
 
 const FIELDS = [...FIELD.values()];
 const NAMES = nameTable([...FIELD.keys()]);
@@ -44,9 +47,9 @@ const COLUMN = {
   error: columnOf(0, 'error'),
   responseStatus: columnOf(0, 'response_status'),
 };
-const ENDPOINT = 'endpointName';
-/** Where the identity's values lie; the endpoint is what was sent, and so is not of the entry's own columns. */
-const IDENTITY_COLUMNS = IDENTITY.map((name) => (name === ENDPOINT ? -1 : (FIELD.get(name)?.column ?? -1)));
+/** For each field its place in the identity; -1: none. */
+const IN_IDENTITY = FIELDS.map(({ name }) => IDENTITY.indexOf(name));
+const ABSENT = told(undefined, undefined);
 
 /**
  * Reads entries of which all is known and fits its column straight from their bytes: what they take to be read is
@@ -55,22 +58,26 @@ const IDENTITY_COLUMNS = IDENTITY.map((name) => (name === ENDPOINT ? -1 : (FIELD
  */
 export function createQuickReader(redactor: Redactor): (tape: Tape, index: number, now: Ms) => Row | null {
   const memory = createRequestMemory(redactor);
-  const sent: number[] = [];
+  const identity = new ToldBytes();
+  /** The members that tell the entry apart, in the identity's order; -1: absent. */
+  const telling = IDENTITY.map(() => -1);
+  const sent: Sent = { members: [], fields: [] };
   return (tape, index, now) => {
     const values = BLANK.slice();
-    let endpoint: string | undefined;
-    sent.length = 0;
+    telling.fill(-1);
+    sent.members.length = 0;
+    sent.fields.length = 0;
     const end = endMember(tape, index);
     for (let member = firstMember(tape, index); member < end; member += 1) {
-      const field = FIELDS[NAMES.find(tape, member)];
+      const index = NAMES.find(tape, member);
+      const field = FIELDS[index];
       if (field === undefined || field.spells !== null) return null;
+      const place = IN_IDENTITY[index] as number;
+      if (place >= 0) telling[place] = member;
       if (field.stage === 1) {
         if (hasFlag(tape, member, UNICODE | INEXACT)) return null;
-        if (field.name === ENDPOINT) {
-          if (kindOf(tape, member) !== KIND.text) return null;
-          endpoint = memberText(tape, member);
-        }
-        sent.push(member);
+        sent.members.push(member);
+        sent.fields.push(field);
         continue;
       }
       const value = columnValue(tape, member, field.kind, redactor);
@@ -85,10 +92,13 @@ export function createQuickReader(redactor: Redactor): (tape: Tape, index: numbe
     // A state seen for the first time is to be reported.
     if (rank === undefined) return null;
     const request = memory.read(tape, messageId as string, sent);
-    let identity = '';
-    for (const column of IDENTITY_COLUMNS)
-      identity += told(column < 0 ? endpoint : (values[column] ?? undefined), undefined);
-    const id = hash('sha256', identity, 'hex').slice(0, 32);
+    identity.clear();
+    for (let place = 0; place < telling.length; place += 1) {
+      const member = telling[place] as number;
+      if (member < 0) identity.told(ABSENT);
+      else tellMember(identity, tape, member);
+    }
+    const id = hash('sha256', identity.bytes, 'hex').slice(0, 32);
     values[COLUMN.entryId] = id;
     values[COLUMN.requestHash] = request.hash;
     values[COLUMN.escaped] = request.escaped;

@@ -1,16 +1,9 @@
 import type { Redactor } from '../../redact.ts';
 import { sameBytes } from '../../tape/names.ts';
-import {
-  KIND,
-  kindOf,
-  memberJson,
-  memberText,
-  memberTo,
-  nameFrom,
-  nameTo,
-  type Tape,
-} from '../../tape/tape.ts';
+import { KIND, kindOf, memberJson, memberText, memberTo, nameFrom, type Tape } from '../../tape/tape.ts';
+import type { QstashField } from './fields.ts';
 import { type Request, readRequest } from './request.ts';
+import { createSentReader, type Sent } from './sent.ts';
 
 /** So many messages are remembered, and so many slabs of what was sent. */
 const REMEMBERED = 5_000;
@@ -19,8 +12,7 @@ const SLAB_BYTES = 256 * 1024;
 
 /** Reads what was sent, exactly, and knows it again by its bytes. */
 export interface RequestMemory {
-  /** `sent`: the members of an entry that say what was sent, in their order; none of them is odd. */
-  read(tape: Tape, messageId: string, sent: readonly number[]): Request;
+  read(tape: Tape, messageId: string, sent: Sent): Request;
 }
 
 interface Remembered {
@@ -34,14 +26,16 @@ interface Remembered {
 /** The service repeats what was sent in each of a message's entries: all but the first are only compared. */
 export function createRequestMemory(redactor: Redactor): RequestMemory {
   const known = new Map<string, Remembered>();
+  const readSent = createSentReader(redactor);
   // One large buffer for many messages: a buffer each would cost more than what it holds.
   let slab = Buffer.alloc(0);
   let at = 0;
   let slabs = 0;
 
-  function remember(tape: Tape, messageId: string, sent: readonly number[], request: Request): void {
+  /** Copies the members into the slab; gives where they begin there. */
+  function copy(tape: Tape, members: readonly number[]): number {
     let length = 0;
-    for (const member of sent) length += memberTo(tape, member) - nameFrom(tape, member);
+    for (const member of members) length += memberTo(tape, member) - nameFrom(tape, member);
     if (at + length > slab.length) {
       slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, length));
       at = 0;
@@ -52,29 +46,29 @@ export function createRequestMemory(redactor: Redactor): RequestMemory {
       slabs = 1;
     }
     const from = at;
-    for (const member of sent)
+    for (const member of members)
       at += tape.bytes.copy(slab, at, nameFrom(tape, member), memberTo(tape, member));
-    known.set(messageId, { slab, from, to: at, request });
+    return from;
   }
 
   return {
     read(tape, messageId, sent) {
       const remembered = known.get(messageId);
-      if (remembered !== undefined && isSame(tape, sent, remembered)) return remembered.request;
-      const request = readRequest(
-        { messageId, value: valuesOf(tape, sent), odd: null, plain: true },
-        redactor,
-      );
-      remember(tape, messageId, sent, request);
+      if (remembered !== undefined && isSame(tape, sent.members, remembered)) return remembered.request;
+      const from = copy(tape, sent.members);
+      const request =
+        readSent(tape, messageId, sent, slab, from) ??
+        readRequest({ messageId, value: valuesOf(tape, sent), odd: null, plain: true }, redactor);
+      known.set(messageId, { slab, from, to: at, request });
       return request;
     },
   };
 }
 
-function valuesOf(tape: Tape, sent: readonly number[]): Record<string, unknown> {
+function valuesOf(tape: Tape, { members, fields }: Sent): Record<string, unknown> {
   const values: Record<string, unknown> = {};
-  for (const member of sent) {
-    const name = tape.bytes.toString('latin1', nameFrom(tape, member), nameTo(tape, member));
+  for (const [index, member] of members.entries()) {
+    const { name } = fields[index] as QstashField;
     const isText = kindOf(tape, member) <= KIND.escaped;
     values[name] = isText ? memberText(tape, member) : JSON.parse(memberJson(tape, member));
   }
@@ -82,10 +76,10 @@ function valuesOf(tape: Tape, sent: readonly number[]): Record<string, unknown> 
 }
 
 /** Names are known ones and no value has a bare quote, so equal bytes are equal members. */
-function isSame(tape: Tape, sent: readonly number[], { slab, from, to }: Remembered): boolean {
+function isSame(tape: Tape, members: readonly number[], { slab, from, to }: Remembered): boolean {
   let at = from;
-  for (let index = 0; index < sent.length; index += 1) {
-    const member = sent[index] as number;
+  for (let index = 0; index < members.length; index += 1) {
+    const member = members[index] as number;
     const start = nameFrom(tape, member);
     const length = memberTo(tape, member) - start;
     if (at + length > to) return false;

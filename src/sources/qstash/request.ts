@@ -1,6 +1,6 @@
 import type { Redactor } from '../../redact.ts';
 import { closeExtra, escapeInto, note, type OddField, openDraft, place } from '../fields.ts';
-import type { Part } from '../source.ts';
+import type { Part, Value } from '../tables.ts';
 import { columnOf, FIELD, type QstashField, SPELLING } from './fields.ts';
 import { tables } from './table.ts';
 import { told } from './told.ts';
@@ -24,8 +24,12 @@ export interface EntryFields {
   readonly plain: boolean;
 }
 
-const REQUEST_FIELDS: readonly QstashField[] = [...FIELD.values()].filter((field) => field.stage === 1);
-const BLANK = (tables.stages[1]?.columns ?? []).map(() => null);
+/** The fields that say what was sent, in the order in which they are told. */
+export const REQUEST_FIELDS: readonly QstashField[] = [...FIELD.values()].filter(
+  (field) => field.stage === 1,
+);
+/** A row of what was sent that says nothing yet. */
+export const BLANK: readonly null[] = (tables.stages[1]?.columns ?? []).map(() => null);
 const MESSAGE_ID = columnOf(1, 'message_id');
 const HASH = columnOf(1, 'hash');
 const EXTRA = columnOf(1, 'extra');
@@ -35,7 +39,8 @@ const SHARED = ['queue_name', 'schedule_id', 'topic_name', 'endpoint_name', 'lab
   columnOf(1, name),
 );
 
-const NOTHING: Request = { part: null, hash: null, shared: SHARED.map(() => null), escaped: false };
+/** What an entry says that tells nothing of what was sent. */
+export const NOTHING: Request = { part: null, hash: null, shared: SHARED.map(() => null), escaped: false };
 
 /** What an entry says was sent, hidden with `redactor`. */
 export function readRequest({ messageId, value, odd, plain }: EntryFields, redactor: Redactor): Request {
@@ -53,14 +58,25 @@ export function readRequest({ messageId, value, odd, plain }: EntryFields, redac
   }
   if (content === '') return NOTHING;
   if (spelt.length > 0) note(draft, SPELLING, JSON.stringify(spelt));
-  const hash = redactor.digest(content).toString('hex', 0, 16);
-  draft.values[HASH] = hash;
-  draft.values[MESSAGE_ID] = plain ? messageId : escapeInto(draft, messageId);
-  draft.values[EXTRA] = closeExtra(draft);
-  draft.values[ESCAPED] = draft.escaped;
-  const shared = SHARED.map((column) => draft.values[column] as string | readonly string[] | null);
-  const label = draft.values[LABEL];
+  const { values } = draft;
+  const stored = plain ? messageId : escapeInto(draft, messageId);
+  values[EXTRA] = closeExtra(draft);
+  return requestOf(stored, values, redactor.digest(content), draft.escaped);
+}
+
+/** A request with the digest of its content, of its message's id and its columns, the shared ones as text. */
+export function requestOf(messageId: string, values: Value[], digest: string, escaped: boolean): Request {
+  const hash = digest.slice(0, 32);
+  values[HASH] = hash;
+  values[MESSAGE_ID] = messageId;
+  values[ESCAPED] = escaped;
+  const shared = SHARED.map((column) => values[column] as string | readonly string[] | null);
+  const label = values[LABEL];
   if (shared[4] === null && typeof label === 'string') shared[4] = [label];
-  const part = { key: `${messageId}:${hash}`, values: draft.values };
-  return { part, hash, shared, escaped: draft.escaped };
+  return { part: { key: `${messageId}:${hash}`, values }, hash, shared, escaped };
+}
+
+/** Whether the message takes the field's value too. */
+export function isShared({ column }: QstashField): boolean {
+  return column === LABEL || SHARED.includes(column);
 }

@@ -44,7 +44,7 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
       for await (const page of readPages(access, o)) {
         const { next, dateMs, bytes } = page;
         apiNow = Math.max(apiNow, dateMs ?? 0);
-        yield lazyPage({ next, dateMs, bytes, readTo: null }, normalise(page.entries));
+        yield lazyPage({ next, dateMs, bytes, readTo: null }, page.entries, normalise);
       }
     },
     normalise: (text) => normaliseOne(text, normalise),

@@ -1,4 +1,4 @@
-import type { SourceTables, StageColumn } from '../source.ts';
+import type { SourceTables, StageColumn } from '../tables.ts';
 import { MESSAGE_MERGE, MESSAGE_STAGE } from './message.ts';
 
 /** What normalise gives for each entry. */

@@ -1,0 +1,23 @@
+/** So many are kept, none of them longer than this. */
+const SPARE = 4;
+const LONGEST = 4 * 1024 * 1024;
+const STEP = 64 * 1024;
+
+/**
+ * Memory of bodies that are done with. V8 counts what lies outside its heap too, and collects all of it each time a
+ * dozen MB were asked for: bodies in new memory each would be most of the reason.
+ */
+const spare: Buffer[] = [];
+
+/** At least `length` bytes, with anything in them. */
+export function takeBytes(length: number): Buffer {
+  const at = spare.findIndex((buffer) => buffer.length >= length);
+  const [found] = at < 0 ? [] : spare.splice(at, 1);
+  return found ?? Buffer.allocUnsafeSlow(Math.max(1, Math.ceil(length / STEP)) * STEP);
+}
+
+/** Keeps the memory that `bytes` is a part of for the next who takes some; nothing may be read from it any more. */
+export function giveBytesBack({ buffer }: Buffer): void {
+  if (spare.length < SPARE && buffer.byteLength <= LONGEST && buffer instanceof ArrayBuffer)
+    spare.push(Buffer.from(buffer));
+}
