@@ -3,10 +3,11 @@ import type { Pool } from 'undici';
 import type { Clock } from '../clock.ts';
 import { LogkeepError } from '../errors.ts';
 import type { Ms } from '../model.ts';
-import { readBody } from './body.ts';
+import { BodyReader } from './body.ts';
 import type { Body } from './entries.ts';
 import type { QuotaGate, Turn } from './quota.ts';
 import type { Allowance, Answered } from './ration.ts';
+import { LATE, receive, type Sending } from './receive.ts';
 import { refusalError, type Sense } from './refusal.ts';
 
 /** What one stream's requests have in common, and what its source knows of the API's answers. */
@@ -48,6 +49,14 @@ export interface HttpAnswer extends Body {
 
 const REFUSAL_BYTES = 64 * 1024;
 
+/** What an answer says before its body. */
+interface Head {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly dateMs: Ms | null;
+  readonly told: Pick<Answered, 'allowance' | 'retryAfterMs'>;
+}
+
 /**
  * One try of one request, within `timeoutMs` from its start to the last byte of its body. Tells `answered` what the
  * headers say of the quota as soon as they are known. Rejects with LogkeepError; after an abort with any error.
@@ -59,65 +68,89 @@ export async function exchange(
   r: HttpRequest,
   answered: (answer: Answered) => void,
 ): Promise<HttpAnswer> {
-  const { signal } = r;
-  const limits = new AbortController();
-  const stop = () => limits.abort();
-  let late = false;
-  const timer = setTimeout(() => {
-    late = true;
-    stop();
-  }, api.timeoutMs);
-  signal.addEventListener('abort', stop, { once: true });
-  try {
-    const response = await pool.request({
+  const sending: Sending = {
+    pool,
+    request: {
       path: r.url.pathname + r.url.search,
       method: r.method,
       headers: { 'accept-encoding': 'gzip', accept: 'application/json', ...r.headers },
       body: r.body ?? null,
-      signal: limits.signal,
+    },
+    signal: r.signal,
+    timeoutMs: api.timeoutMs,
+  };
+  const got: { head: Head | null; reader: BodyReader | null } = { head: null, reader: null };
+  try {
+    await receive(sending, (status, headers) => {
+      got.head = headOf(api, clock, status, headers);
+      if (status === 200) answered({ kind: 'ok', ...got.head.told });
+      got.reader = new BodyReader(headers, status === 200 ? api.maxBodyBytes : REFUSAL_BYTES);
+      return got.reader;
     });
-    // A body that is given up half-read must not throw past us.
-    response.body.on('error', () => {});
-    const { statusCode: status, headers } = response;
-    const dateMs = parseDate(headers.date);
-    const pauseMs = retryAfterMs(headers['retry-after'], dateMs ?? clock.now());
-    const told = {
-      allowance: api.allowance(headers, clock.now(), dateMs),
-      // Only a 429 may hold us back for long: the rest must end as `unavailable` within the retry time.
-      retryAfterMs: pauseMs === null || status === 429 ? pauseMs : Math.min(pauseMs, 60_000),
-    };
-    if (status === 200) {
-      answered({ kind: 'ok', ...told });
-      const { body, bytes, release } = await readBody(response.body, headers, api.maxBodyBytes);
-      return {
-        body,
-        get text() {
-          return body.toString('utf8');
-        },
-        bytes,
-        dateMs,
-        headers,
-        release,
-      };
-    }
-    const text = await refusalText(response.body, headers);
-    const sense = api.sense(status, text);
-    answered({ kind: sense === 'busy' ? 'busy' : status === 429 ? 'refused' : 'failed', ...told });
-    const location = typeof headers.location === 'string' ? headers.location : null;
-    const { hasCursor } = r;
-    const { label, authHint, secrets } = api;
-    throw refusalError({ label, status, text, location, hasCursor, sense, authHint, secrets });
+    if (got.head?.status === 200 && got.reader !== null) return await answerOf(got.head, got.reader);
   } catch (error) {
-    // Closes the connection where the body was not read to its end; else without effect.
-    limits.abort();
-    if (error instanceof LogkeepError) throw named(api, error);
-    const what = late ? `no complete answer within ${api.timeoutMs} ms` : networkTrouble(error);
-    if (what === null) throw error;
-    throw new LogkeepError('unavailable', `${api.label}: ${r.url.host}: ${what}`, { cause: error });
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', stop);
+    // A refusal is one although its body was cut or is too long: it is only quoted.
+    if (got.head === null || got.head.status === 200) throw explained(api, r, error);
   }
+  if (got.head === null) throw new Error('an answer ended without a status');
+  throw await refusalOf(api, r, got.head, got.reader, answered);
+}
+
+function headOf(api: Api, clock: Clock, status: number, headers: IncomingHttpHeaders): Head {
+  const dateMs = parseDate(headers.date);
+  const pauseMs = retryAfterMs(headers['retry-after'], dateMs ?? clock.now());
+  const told = {
+    allowance: api.allowance(headers, clock.now(), dateMs),
+    // Only a 429 may hold us back for long: the rest must end as `unavailable` within the retry time.
+    retryAfterMs: pauseMs === null || status === 429 ? pauseMs : Math.min(pauseMs, 60_000),
+  };
+  return { status, headers, dateMs, told };
+}
+
+async function answerOf({ headers, dateMs }: Head, reader: BodyReader): Promise<HttpAnswer> {
+  const { body, bytes, release } = await reader.end();
+  return {
+    body,
+    get text() {
+      return body.toString('utf8');
+    },
+    bytes,
+    dateMs,
+    headers,
+    release,
+  };
+}
+
+/** The error that a refusal is; what its headers say of the quota is told first. */
+async function refusalOf(
+  api: Api,
+  { hasCursor }: HttpRequest,
+  { status, headers, told }: Head,
+  reader: BodyReader | null,
+  answered: (answer: Answered) => void,
+): Promise<LogkeepError> {
+  const { label, authHint, secrets } = api;
+  const text = await quoted(reader);
+  const sense = api.sense(status, text);
+  answered({ kind: sense === 'busy' ? 'busy' : status === 429 ? 'refused' : 'failed', ...told });
+  const location = typeof headers.location === 'string' ? headers.location : null;
+  return named(api, refusalError({ label, status, text, location, hasCursor, sense, authHint, secrets }));
+}
+
+/** The body of a refusal, as far as it came. */
+async function quoted(reader: BodyReader | null): Promise<string> {
+  try {
+    return (await reader?.end())?.body.toString('utf8') ?? '';
+  } catch {
+    return '';
+  }
+}
+
+function explained(api: Api, r: HttpRequest, error: unknown): unknown {
+  if (error instanceof LogkeepError) return named(api, error);
+  const what = error === LATE ? `no complete answer within ${api.timeoutMs} ms` : networkTrouble(error);
+  if (what === null) return error;
+  return new LogkeepError('unavailable', `${api.label}: ${r.url.host}: ${what}`, { cause: error });
 }
 
 /** The error with the stream's name before its message. */
@@ -129,15 +162,6 @@ export function named(api: Api, error: LogkeepError): LogkeepError {
     ...(status === null ? {} : { status }),
     ...(atMs === null ? {} : { atMs }),
   });
-}
-
-/** The body of a refusal, as far as it comes: it is only quoted. */
-async function refusalText(body: AsyncIterable<Uint8Array>, headers: IncomingHttpHeaders): Promise<string> {
-  try {
-    return (await readBody(body, headers, REFUSAL_BYTES)).body.toString('utf8');
-  } catch {
-    return '';
-  }
 }
 
 /** What went wrong with a connection; null where the error is none of the network's. */

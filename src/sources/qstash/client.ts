@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { isFailure, LogkeepError } from '../../errors.ts';
 import type { Cursor, Ms, Span } from '../../model.ts';
 import { nameTable } from '../../tape/names.ts';
-import { endMember, firstMember, isOdd, KIND, kindOf, memberInteger } from '../../tape/tape.ts';
+import { endMember, firstMember, isOdd, KIND, kindOf, memberInteger, memberText } from '../../tape/tape.ts';
 import { type RawPage, readChain } from '../chain.ts';
 import { type Entries, readEntries } from '../entries.ts';
 import type { Api, HttpAnswer } from '../exchange.ts';
@@ -120,8 +120,28 @@ function readPage(answer: HttpAnswer): RawPage {
 
 /** Tells entries apart well enough to notice one that was not given. */
 function stamp(entries: Entries, index: number): string {
+  return JSON.stringify(quickStamp(entries, index) ?? exactStamp(entries, index));
+}
+
+function exactStamp(entries: Entries, index: number): unknown[] {
   const { messageId, state, time } = (entries.raw(index).value ?? {}) as Record<string, unknown>;
-  return JSON.stringify([messageId, state, time]);
+  return [messageId, state, time];
+}
+
+const STAMP = nameTable(['messageId', 'state', 'time']);
+
+/** The same of a usual entry, from its bytes; null where it is not usual. */
+function quickStamp({ tape }: Entries, index: number): unknown[] | null {
+  if (tape === null || isOdd(tape, index)) return null;
+  const found: unknown[] = [null, null, null];
+  const end = endMember(tape, index);
+  for (let member = firstMember(tape, index); member < end; member += 1) {
+    const place = STAMP.find(tape, member);
+    if (place < 0) continue;
+    if (kindOf(tape, member) !== (place === 2 ? KIND.integer : KIND.text)) return null;
+    found[place] = place === 2 ? memberInteger(tape, member) : memberText(tape, member);
+  }
+  return found;
 }
 
 const TIME = nameTable(['time']);

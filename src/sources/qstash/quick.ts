@@ -49,7 +49,7 @@ const COLUMN = {
 };
 /** For each field its place in the identity; -1: none. */
 const IN_IDENTITY = FIELDS.map(({ name }) => IDENTITY.indexOf(name));
-const ABSENT = told(undefined, undefined);
+const ABSENT = Buffer.from(told(undefined, undefined));
 
 /**
  * Reads entries of which all is known and fits its column straight from their bytes: what they take to be read is

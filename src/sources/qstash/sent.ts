@@ -26,7 +26,7 @@ export interface Sent {
   readonly fields: QstashField[];
 }
 
-const NAMES_TOLD = REQUEST_FIELDS.map(({ name }) => told(name, undefined));
+const NAMES_TOLD = REQUEST_FIELDS.map(({ name }) => Buffer.from(told(name, undefined)));
 
 /**
  * Reads what was sent straight from its bytes: the very request that `readRequest` would make. Its longer values are
@@ -54,7 +54,7 @@ export function createSentReader(
     for (let index = 0; index < REQUEST_FIELDS.length; index += 1) {
       const found = fields.indexOf(REQUEST_FIELDS[index] as QstashField);
       if (found < 0) continue;
-      content.told(NAMES_TOLD[index] as string);
+      content.told(NAMES_TOLD[index] as Buffer);
       tellMember(content, tape, members[found] as number);
     }
     return requestOf(messageId, values, redactor.digest(content.bytes), false);

@@ -42,10 +42,11 @@ export class ToldBytes {
     return this.#buffer.subarray(0, this.#at);
   }
 
-  /** What `told` says of a value. */
-  told(text: string): void {
+  /** What `told` says of a value; in bytes where it is said often. */
+  told(text: string | Buffer): void {
     this.#room(text.length * 3);
-    this.#at += this.#buffer.write(text, this.#at, 'utf8');
+    if (typeof text === 'string') this.#at += this.#buffer.write(text, this.#at, 'utf8');
+    else this.#copy(text, 0, text.length);
   }
 
   /** A string of ASCII. */
