@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type BenchServer, describeServer, openBenchServer } from './database.ts';
+import { measureIndexes } from './indexes.ts';
 import { measureMemory } from './memory.ts';
 import type { SourceName } from './pages.ts';
 import { openStand, type Run, runOnce, type Stand } from './run.ts';
@@ -14,6 +15,7 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '3' },
     source: { type: 'string', multiple: true, default: ['qstash', 'datadog'] },
     memory: { type: 'boolean', default: false },
+    indexes: { type: 'boolean', default: false },
     serve: { type: 'boolean', default: false },
     only: { type: 'string', multiple: true, default: [...PARTS] },
     profile: { type: 'string' },
@@ -47,6 +49,9 @@ try {
   if (values.memory) {
     for (const source of sources)
       for await (const line of measureMemory(server, source, entries)) print(line);
+  } else if (values.indexes) {
+    for (const source of sources)
+      for await (const line of measureIndexes(server, source, entries, runs)) print(line);
   } else if (values.serve) await measureServe({ server, openAnother: openServer }, { parts, sources }, print);
   else await measureSpeed();
 } finally {
