@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { isFailure, LogkeepError } from '../errors.ts';
 import type { Cursor, Ms } from '../model.ts';
 import type { Entries } from './entries.ts';
@@ -118,10 +118,10 @@ function createMemory(): { add(cursor: string): boolean } {
   const seen = new Set<string>();
   return {
     add(cursor) {
-      const hash = createHash('sha256').update(cursor).digest('latin1').slice(0, 12);
-      if (seen.has(hash)) return false;
+      const short = hash('sha256', cursor, 'base64').slice(0, 16);
+      if (seen.has(short)) return false;
       if (seen.size >= REMEMBERED) seen.clear();
-      seen.add(hash);
+      seen.add(short);
       return true;
     },
   };
