@@ -16,6 +16,7 @@ export const sync: StreamJob = {
         since: null,
         untilMs: null,
         again: null,
+        paced: true,
         signal,
         mayRequest: () => true,
         watch,

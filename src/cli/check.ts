@@ -1,16 +1,17 @@
 import { lengthText, timeText } from '../amounts.ts';
-import { openStreams } from '../app.ts';
+import { type OpenStream, openStreams } from '../app.ts';
 import type { Config } from '../config.ts';
 import { resolveMoment } from '../durations.ts';
 import { openLog } from '../log.ts';
+import { overasking, overaskingText } from '../operations/pacing.ts';
 import { createRedactor } from '../redact.ts';
 import { createHttp } from '../sources/http.ts';
-import type { StreamSettings } from '../sources/source.ts';
+import type { Stream, StreamSettings } from '../sources/source.ts';
 import { readStatus, type StreamStatus } from '../store/status.ts';
 import { checkDatabase } from './check-database.ts';
 import { checkStream, overlaps } from './check-stream.ts';
 import type { CliContext, ExitCode, Run } from './command.ts';
-import { type Finding, fine, trouble } from './finding.ts';
+import { type Finding, fine, note, trouble } from './finding.ts';
 import { readConfig, refuseUnknownStreams } from './open.ts';
 import { nearExpiry } from './status-view.ts';
 import { printable, tableText } from './table.ts';
@@ -98,12 +99,33 @@ async function throughApis(
     // Entries are not kept here, so any key will do.
     const redactor = createRedactor(new Uint8Array(32), config.redact);
     const options = { clock, log: openLog(config.logLevel), redactor, http };
-    const opened = openStreams(chosen.map(impatient), options).map(({ stream }) => stream);
+    // Those that are not looked at draw on the quotas too.
+    const all = openStreams(config.streams.map(impatient), options);
+    const asked = all.filter(({ settings }) => chosen.some(({ id }) => id === settings.id));
+    const opened = asked.map(({ stream }) => stream);
     const findings = await Promise.all(opened.map((stream) => checkStream(stream, clock, signal)));
-    return [...findings.flat(), ...overlaps(opened)];
+    return [...findings.flat(), ...scheduleFindings(all, opened), ...overlaps(opened)];
   } finally {
     await http.close();
   }
+}
+
+/** Schedules that ask for more than the quotas carry that were just told. */
+function scheduleFindings(all: readonly OpenStream[], opened: readonly Stream[]): readonly Finding[] {
+  const told = new Map(
+    opened
+      .map((stream) => stream.quota())
+      .flatMap((quota) => (quota.credential ? [[quota.credential, quota]] : [])),
+  );
+  return overasking(all, told)
+    .filter((one) => opened.some(({ id }) => id === one.stream))
+    .map((one) =>
+      note(
+        one.stream,
+        overaskingText(one),
+        `set schedule to "${one.carried}" or slower, or have the quota raised; sweeps and backfills get what reading leaves`,
+      ),
+    );
 }
 
 /** A check is answered soon or not at all. */

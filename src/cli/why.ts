@@ -1,3 +1,4 @@
+import { readQuotasOf, spreadOnRecord } from '../operations/pacing.ts';
 import { readModel } from '../serve/read-model.ts';
 import { explain, type Why } from '../serve/why.ts';
 import type { Run } from './command.ts';
@@ -6,10 +7,15 @@ import { printable } from './table.ts';
 
 /** `logkeep why`: one sentence a stream. */
 export const run: Run<'why'> = (options, context) =>
-  withReadyApp(options, context, async ({ store, streams }) => {
+  withReadyApp(options, context, async (app) => {
+    const { store, streams } = app;
     const { streams: found, processes } = await readModel(store.db);
+    const quotas = await readQuotasOf(app);
     const configured = new Map(
-      streams.map(({ stream, settings }) => [stream.id as string, { stream, settings }]),
+      streams.map((open) => [
+        open.stream.id as string,
+        { ...open, spread: spreadOnRecord(open, streams, quotas, context.clock.now()) },
+      ]),
     );
     const known = new Map(found.map((status) => [status.stream, status]));
     const names = [...new Set([...configured.keys(), ...known.keys()])];
@@ -27,6 +33,7 @@ export const run: Run<'why'> = (options, context) =>
           settleMs: own?.settings.settleMs ?? null,
           processes: processes.length,
           changed: !same && status !== null,
+          spread: own?.spread ?? null,
         });
       });
     if (options.json) context.stdout.write(`${JSON.stringify({ streams: told.map(asJson) }, null, 2)}\n`);

@@ -25,6 +25,10 @@ export function schedule() {
   });
 }
 
+/** Into these parts a minute, and an hour, divide evenly. */
+const STEPS = [1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30];
+const HOUR_MS = 3_600_000;
+
 /** What is wrong with a schedule, as `expected ...`; null if nothing is. */
 export function whatIsWrong(text: string): string | null {
   // node-cron costs every command 25 ms and 11 MB: only a schedule that needs it loads it.
@@ -36,6 +40,32 @@ export function whatIsWrong(text: string): string | null {
     return SCHEDULE_EXPECTED;
   const field = FIELDS[first.field] ?? first.field;
   return `${SCHEDULE_EXPECTED}; its ${field} is ${JSON.stringify(first.value)}`;
+}
+
+/** Mean time between two ticks of a schedule that is right, in ms, in an hour in which it ticks. */
+export function betweenTicks(text: string): number {
+  const [minutes, seconds] = PLAIN.test(text) ? plainTicks(text.split(' ')) : cronTicks(text);
+  return HOUR_MS / (minutes * seconds);
+}
+
+/** An even schedule that ticks no oftener than every `ms`, up to an hour: for 14 s every 15. */
+export function scheduleNoQuicker(ms: number): string {
+  const step = (unitMs: number) => STEPS.find((count) => count * unitMs >= ms);
+  const [seconds, minutes] = [step(1_000), step(60_000)];
+  const field = (count: number) => (count === 1 ? '*' : `*/${count}`);
+  if (seconds !== undefined) return `${field(seconds)} * * * * *`;
+  return minutes === undefined ? '0 * * * *' : `${field(minutes)} * * * *`;
+}
+
+function plainTicks(fields: readonly string[]): readonly [number, number] {
+  const count = (field = '0') =>
+    field === '*' ? 60 : field.startsWith('*/') ? Math.ceil(60 / Number(field.slice(2))) : 1;
+  return fields.length === 6 ? [count(fields[1]), count(fields[0])] : [count(fields[0]), 1];
+}
+
+function cronTicks(text: string): readonly [number, number] {
+  const { fields } = cron().validateDetailed(text);
+  return [fields?.minute.length ?? 1, fields?.second.length ?? 1];
 }
 
 function cron(): { readonly validateDetailed: typeof validateDetailed } {

@@ -4,6 +4,7 @@ import type { Ms, Span } from '../model.ts';
 import type { Stream, StreamSettings } from '../sources/source.ts';
 import { planWindows } from '../sync/plan.ts';
 import type { RunEvent } from '../sync/run.ts';
+import { pacedPlan } from './pacing.ts';
 import { type ReadResult, readStream } from './read.ts';
 
 /** How far before a `since` that reaches to the retention's edge a first read begins; see `Ask.leadMs`. */
@@ -17,6 +18,8 @@ export interface SyncAsk {
   readonly again: Span | null;
   readonly signal: AbortSignal;
   readonly mayRequest: () => boolean;
+  /** A tick: a tail that the quota cannot carry to be read yet is left for a later one. Absent: all is read. */
+  readonly paced?: boolean;
   readonly watch: (stream: Stream, event: RunEvent) => void;
 }
 
@@ -37,7 +40,7 @@ export async function syncStream(app: App, open: OpenStream, ask: SyncAsk): Prom
   const earliest = Math.min(askedFrom, ask.again?.from ?? Number.POSITIVE_INFINITY);
   return readStream(app, open, {
     job: 'sync',
-    plan: planWindows,
+    plan: ask.paced === true ? pacedPlan(app, open) : planWindows,
     askedFrom: earliest,
     rolling: 'agoMs' in (ask.since ?? open.settings.since) && earliest === askedFrom,
     leadMs,

@@ -6,6 +6,7 @@ import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { isFailure } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { overasking, overaskingText, readQuotasOf } from '../operations/pacing.ts';
 import { type Backend, openBackend, SILENCE_MS, untilReachable } from './backend.ts';
 import { type Cron, startCron, timetableOf } from './cron.ts';
 import { createDispatcher } from './dispatcher.ts';
@@ -113,6 +114,7 @@ async function serveFrom(
   };
   current = begin(options.config, first);
   await monitor.watch(options.config, first.streams);
+  await warnOfSchedules(first, log);
   log.info(
     {
       holder,
@@ -143,6 +145,7 @@ async function serveFrom(
     log.info({ streams: config.streams.map(({ id }) => id) }, 'settings taken over');
     const warn = (error: unknown) => log.warn({ error: String(error) }, 'settings taken over with trouble');
     await monitor.watch(config, app.streams).catch(warn);
+    await warnOfSchedules(app, log);
     await old.app.close().catch(warn);
   };
   let reloading: Promise<void> = Promise.resolve();
@@ -161,6 +164,19 @@ async function serveFrom(
   current.cron.stop();
   await worker.stop();
   await current.app.close();
+}
+
+/** An operator is not to learn by surprise that a stream is read less often than it was set to. */
+async function warnOfSchedules(app: App, log: Log): Promise<void> {
+  try {
+    for (const one of overasking(app.streams, await readQuotasOf(app))) {
+      const { stream, schedule, asked, allowed, carried } = one;
+      const fields = { stream, schedule, requests_an_hour: asked, allowed_an_hour: allowed, carried };
+      log.warn(fields, `${stream}: ${overaskingText(one)}; set schedule to "${carried}" or slower`);
+    }
+  } catch (error) {
+    log.debug({ error: String(error) }, 'quotas not looked up');
+  }
 }
 
 /** What is to be done for a job; null: its stream is not in our settings. */

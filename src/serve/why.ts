@@ -1,6 +1,8 @@
 import { amountText, clockText, countText, lengthText, spanText } from '../amounts.ts';
 import type { Ms, Span } from '../model.ts';
+import { spreadText } from '../operations/pacing.ts';
 import type { RunStatus, StreamStatus } from '../store/status.ts';
+import type { Spread } from '../sync/spread.ts';
 
 /** Why a stream is where it is: the first of these that holds, in this order of asking. */
 export type Cause =
@@ -14,6 +16,7 @@ export type Cause =
   | 'backlog'
   | 'held'
   | 'no_process'
+  | 'paced'
   | 'due';
 
 /** What is known of one stream. */
@@ -27,6 +30,8 @@ export interface WhyInput {
   readonly processes: number;
   /** The settings ask for other entries than those that the database's progress is about: `status` is null then. */
   readonly changed?: boolean;
+  /** How its reads are spread; null or absent: as its schedule says. */
+  readonly spread?: Spread | null;
 }
 
 /** Where one stream is, and why, for people and machines. */
@@ -57,7 +62,7 @@ type Reason = Pick<Why, 'cause' | 'sinceMs' | 'untilMs'> & { readonly text: stri
 
 /** One sentence about one stream: how far it is behind, why, what comes next and what is lost. Pure. */
 export function explain(input: WhyInput): Why {
-  const { stream, status, settleMs, processes } = input;
+  const { stream, status, settleMs, processes, spread = null } = input;
   if (status === null) return neverRead(input);
   const behindMs = Math.max(0, status.nowMs - (status.coveredToMs ?? status.askedFromMs));
   const lostMs = lengthOf(status, 'expired');
@@ -72,6 +77,7 @@ export function explain(input: WhyInput): Why {
       : `${stream} is caught up`;
   const parts = [
     `${head}${reason.text}`,
+    reason.cause === 'caught_up' && spread !== null ? `it is ${slowText(spread)}` : null,
     next === null ? null : `next window ${spanText(next, status.nowMs)}`,
     lossText(status, lostMs),
     backfillText(status, processes),
@@ -118,7 +124,7 @@ function fine(status: StreamStatus): Reason {
   return { cause: 'caught_up', text: until, sinceMs: null, untilMs: null };
 }
 
-function reasonOf({ settleMs, processes }: WhyInput, status: StreamStatus): Reason {
+function reasonOf({ settleMs, processes, spread = null }: WhyInput, status: StreamStatus): Reason {
   const { nowMs, failing, quota, running } = status;
   const readers = running.filter(({ job }) => job === 'sync');
   const reading = readers.find(({ fetched }) => fetched > 0);
@@ -146,12 +152,17 @@ function reasonOf({ settleMs, processes }: WhyInput, status: StreamStatus): Reas
   const lastText = last === null ? 'it was never synced' : `its last run ${endText(last, nowMs)}`;
   const since = last?.finishedMs ?? last?.startedMs ?? null;
   if (processes === 0) return reason('no_process', ` because no process runs: ${lastText}`, since, null);
+  if (spread !== null) return reason('paced', ` because it is ${slowText(spread)}`, since, null);
   return reason(
     'due',
     ` because its next run is due: ${lastText}, and ${amountText(processes, 'process serves', 'processes serve')}`,
     since,
     null,
   );
+}
+
+function slowText(spread: Spread): string {
+  return `${spreadText(spread)}: its quota carries no more`;
 }
 
 function spent(untilMs: Ms, nowMs: Ms): Reason {

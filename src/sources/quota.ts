@@ -221,7 +221,7 @@ export function createGate(key: string, first: GateSettings, options: GateOption
         align();
       }
     },
-    quota: () => ration.quota(clock.now()),
+    quota: () => ({ ...ration.quota(clock.now()), credential: key }),
     tighten(settings) {
       ration.tighten(settings);
       if (limiter === null) spacingMs = Math.max(spacingMs, settings.spacingMs);

@@ -258,12 +258,13 @@ export function createRation(
       reserve = Math.max(reserve, settings.reserve);
     },
     quota(now) {
-      if (window === null) return { limit: null, remaining: null, resetMs: null };
+      if (window === null) return { limit: null, remaining: null, resetMs: null, periodMs: null };
       const over = now >= window.endsAt;
       return {
         limit: window.limit,
         remaining: over ? null : window.remaining,
         resetMs: over ? null : window.endsAt,
+        periodMs: window.periodMs,
       };
     },
   };

@@ -94,6 +94,10 @@ export interface Quota {
   readonly limit: number | null;
   readonly remaining: number | null;
   readonly resetMs: Ms | null;
+  /** Length of a window in ms; null or absent: not told. */
+  readonly periodMs?: number | null;
+  /** Whose ration it is, without the secret: equal where streams share one. Absent: not known. */
+  readonly credential?: string;
 }
 
 /** What `check` learnt of a stream from one cheap request. */
@@ -126,6 +130,8 @@ export interface Stream {
   readonly pageSize: number;
   /** A cursor older than this is not used; null: no limit known. */
   readonly cursorMaxAgeMs: number | null;
+  /** Requests that reading a window of less than a page takes; absent: one. */
+  readonly leastRequests?: number;
   readonly tables: SourceTables;
   /**
    * Pages of one window, in order, until the chain ends. Throws LogkeepError: `cursor` (lost), `timeout`

@@ -2,8 +2,11 @@ import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
+import type { Ms } from '../model.ts';
 import type { QuotaGrant, QuotaReport, SharedQuota } from '../sources/shared-quota.ts';
+import type { Quota } from '../sources/source.ts';
 import { isoTime } from './coverage.ts';
+import { naming } from './database.ts';
 
 /** What the shared quota needs. */
 export interface QuotaOptions {
@@ -77,6 +80,46 @@ export function openQuota(options: QuotaOptions): SharedQuota {
     ]);
     return asGrant(rows[0] as Row);
   }
+}
+
+/**
+ * What is on record of these credentials (`QuotaGate.key`), whichever process heard it; `nowMs`: now, by the clock that
+ * `resetMs` is to count by. Of a window that is over, limit and period alone. Throws `database`.
+ */
+export async function readQuotas(
+  pool: pg.Pool,
+  keys: readonly string[],
+  nowMs: Ms,
+): Promise<ReadonlyMap<string, Quota>> {
+  const { rows } = await naming('read the quotas', () =>
+    pool.query<Recorded>(RECORDED, [keys.map(credentialOf)]),
+  );
+  const found = new Map(rows.map((row) => [row.credential, row]));
+  return new Map(
+    keys.flatMap((key) => {
+      const row = found.get(credentialOf(key));
+      if (row === undefined) return [];
+      const { quota_limit, remaining, rest, period } = row;
+      const resetMs = rest === null ? null : nowMs + rest;
+      const quota = { limit: number(quota_limit), remaining: number(remaining), resetMs, periodMs: period };
+      return [[key, { ...quota, credential: key }]];
+    }),
+  );
+}
+
+/** A window that ends farther away than it is long was told by a clock that was wrong. */
+const RECORDED = `select credential, quota_limit, period, rest, case when rest is not null then remaining end as remaining
+  from (select credential, quota_limit, remaining, extract(epoch from period)::double precision * 1000 as period,
+      case when ends_at > clock_timestamp() and ends_at <= clock_timestamp() + coalesce(period, interval '1 h') + interval '5 s'
+        then extract(epoch from ends_at - clock_timestamp())::double precision * 1000 end as rest
+    from logkeep.quota where credential = any($1) and not unbounded) q`;
+
+interface Recorded {
+  credential: string;
+  quota_limit: string | null;
+  remaining: string | null;
+  period: number | null;
+  rest: number | null;
 }
 
 const TAKE = `select * from logkeep.take_quota($1, $2, $3::timestamptz, $4::integer, $5::integer, $6::integer,

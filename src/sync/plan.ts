@@ -25,8 +25,7 @@ export function planWindows(progress: Progress, ask: Ask): Spans {
   const target = floorSecond(ask.targetMs);
   const asked: Span = { from: floorSecond(progress.askedFrom), to: target };
   if (asked.to <= asked.from) return [];
-  const known = [progress.covered, progress.expired, progress.oversize];
-  const missing = subtract([asked], union(...known));
+  const missing = missingOf(progress, asked);
   const repeats = union(
     overlap(progress, missing, ask),
     ripe(progress, target, ask),
@@ -38,6 +37,18 @@ export function planWindows(progress: Progress, ask: Ask): Spans {
   const tooLarge = ask.again === null ? progress.oversize : subtract(progress.oversize, [ask.again]);
   const taken = union(progress.open, tooLarge);
   return [...(ask.leadApart ? subtract(early, taken) : []), ...subtract(wanted, taken)];
+}
+
+/** Length in ms of the tail after the newest coverage, where that is all there is to read; null: there is more, or nothing. */
+export function tailAlone(progress: Progress, ask: Ask): number | null {
+  const target = floorSecond(ask.targetMs);
+  const [tail, ...others] = missingOf(progress, { from: floorSecond(progress.askedFrom), to: target });
+  if (tail === undefined || tail.from !== progress.covered.at(-1)?.to || others.length > 0) return null;
+  return ask.again === null && ripe(progress, target, ask).length === 0 ? tail.to - tail.from : null;
+}
+
+function missingOf({ covered, expired, oversize }: Progress, asked: Span): Spans {
+  return subtract([asked], union(covered, expired, oversize));
 }
 
 /** The overlap before the newest coverage, where one request can bring it together with the tail. */

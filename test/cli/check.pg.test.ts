@@ -163,7 +163,8 @@ describe('check', () => {
       amongThose('qstash.gold', 'qstash.reports'),
       amongThose('datadog.web-errors', 'datadog.web'),
     ]);
-    expect(notes.map(({ subject, found }) => `${subject} ${found}`)).toEqual([
+    const overlapping = notes.filter(({ found }) => found.startsWith('may overlap'));
+    expect(overlapping.map(({ subject, found }) => `${subject} ${found}`)).toEqual([
       mayOverlap('qstash.emails', 'qstash.failed'),
       mayOverlap('qstash.reports', 'qstash.failed'),
       mayOverlap('qstash.gold', 'qstash.failed'),
@@ -175,7 +176,7 @@ describe('check', () => {
       mayOverlap('datadog.billing', 'datadog.web-errors'),
       mayOverlap('datadog.mail', 'datadog.web-errors'),
     ]);
-    expect(notes[0]?.remedy).toMatch(
+    expect(overlapping[0]?.remedy).toMatch(
       /^narrow the filters of qstash\.failed or qstash\.emails, or ignore this/,
     );
   });
@@ -193,6 +194,39 @@ describe('check', () => {
       mayOverlap('datadog.either', 'datadog.web'),
     ]);
     expect((await desk.run('check')).err).toMatch(/^datadog\.either: to do: narrow the filters of/m);
+  });
+});
+
+describe('a schedule that asks for more than the quota carries', () => {
+  const asks = (quick: string, slow: string) =>
+    writeStreams(
+      `
+  datadog.web: DATADOG, query: 'service:web', schedule: '${quick}' }
+  datadog.mail: DATADOG, query: 'service:mail', schedule: '${slow}' }
+  qstash.main: QSTASH, schedule: '* * * * * *' }
+`,
+    );
+  const told = async () => {
+    const { code, notes } = await check();
+    expect(code).toBe(0);
+    return notes.map(({ subject, found, remedy }) => `${subject} ${found}: ${remedy}`);
+  };
+
+  it('is named with what it takes, what is allowed and what to set', async () => {
+    asks('*/5 * * * * *', '* * * * *');
+    expect(await told()).toEqual([
+      'datadog.web its schedule "*/5 * * * * *", with the others of its credential, asks for 780 requests an hour, and the quota allows 270 beyond the reserve: it is read every 18 s instead of every 5 s: set schedule to "*/20 * * * * *" or slower, or have the quota raised; sweeps and backfills get what reading leaves',
+    ]);
+    expect((await desk.run('check --stream datadog.mail --json')).out).not.toContain('asks for');
+  });
+
+  it('is none where the quota carries them all, or tells of none', async () => {
+    asks('*/20 * * * * *', '* * * * *');
+    expect(await told()).toEqual([]);
+    asks('*/5 * * * * *', '* * * * *');
+    sandbox.faults.every(1, { kind: 'unavailable' }, 'datadog');
+    const { notes } = await check();
+    expect(notes).toEqual([]);
   });
 });
 

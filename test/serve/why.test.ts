@@ -38,6 +38,22 @@ describe('one sentence says why a stream is where it is', () => {
     expect(why(statusOf({ behindMs: 5 * MINUTE }), { settleMs: 120_000 }).cause).toBe('caught_up');
   });
 
+  it('read less often than it was set to: how often, and that its quota carries no more', () => {
+    const spread = { everyMs: 5_000, paceMs: 14_035 };
+    expect(why(statusOf(), { spread })).toMatchObject({
+      cause: 'caught_up',
+      sentence:
+        'datadog.web is caught up: all until 08:56:40Z is stored; it is read every 14 s instead of every 5 s: its quota carries no more; nothing lost',
+    });
+    expect(why(late(), { spread: { everyMs: 60_000, paceMs: 50 * MINUTE } })).toMatchObject({
+      cause: 'paced',
+      sentence: expect.stringMatching(
+        /^datadog\.web is 42 min behind because it is read every 50 min instead of every 1 min: its quota carries no more; next window /,
+      ),
+    });
+    expect(why(late(), { spread, processes: 0 }).cause).toBe('no_process');
+  });
+
   it('quota spent: until when, what is read then, and that nothing is lost', () => {
     const untilMs = NOW + 80 * MINUTE;
     const running = [runningOf({ waitsUntilMs: untilMs, fetched: 5000 })];

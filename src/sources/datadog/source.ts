@@ -51,6 +51,8 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
     order: 'ascending',
     pageSize: stream.pageSize,
     cursorMaxAgeMs: CURSOR_MAX_AGE_MS,
+    // v2 gives a cursor on the last page too: only the empty one behind it is the end.
+    leastRequests: own.api === 'v2' ? 2 : 1,
     tables: own.api === 'v2' ? tablesV2 : tables,
     async *read(o: ReadOptions): AsyncGenerator<Page, void> {
       for await (const page of readPages(access, o)) {
