@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import Order from './test/order.ts';
 
 export default defineConfig({
   test: {
@@ -6,7 +7,9 @@ export default defineConfig({
     globalSetup: ['test/setup.ts'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    maxWorkers: 2,
+    // More than cores: many tests wait for real seconds.
+    maxWorkers: 4,
+    sequence: { sequencer: Order },
     reporters: ['default'],
   },
 });

@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { createHmac, hash } from 'node:crypto';
 
 /** Names of headers (lower case) whose values never reach a table, unless the settings say otherwise. */
 export const REDACTED_HEADERS: readonly string[] = [
@@ -62,6 +62,8 @@ export function keepHidden(redactor: Redactor): Redactor {
 const HIDDEN = /^REDACTED:hmac:[0-9a-f]{32}$/;
 
 const BLOCK_BYTES = 64;
+/** What is longer is digested without being kept. */
+const LONGEST = 1024 * 1024;
 
 /**
  * HMAC-SHA256 written out (RFC 2104), for a key of at most one block: `createHmac` costs more than twice the time
@@ -75,7 +77,8 @@ function createDigest(key: Uint8Array): (content: string | Uint8Array) => string
     outer[i] = byte ^ 0x5c;
   }
   return (content) => {
-    const most = BLOCK_BYTES + content.length * 3;
+    const most = BLOCK_BYTES + content.length * (typeof content === 'string' ? 3 : 1);
+    if (most > LONGEST) return createHmac('sha256', key).update(content).digest('hex');
     if (most > inner.length) {
       const larger = Buffer.allocUnsafe(most);
       inner.copy(larger, 0, 0, BLOCK_BYTES);

@@ -16,6 +16,7 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Sandbox, startSandbox } from '../src/sandbox/sandbox.ts';
+import { bareEnvironment } from './environment.ts';
 import { createDatabase, type TestDatabase } from './postgres.ts';
 
 const checkout = fileURLToPath(new URL('..', import.meta.url));
@@ -75,7 +76,7 @@ describe('the image, its steps carried out on clean folders', () => {
     const { QSTASH_URL, QSTASH_TOKEN } = sandbox.env;
     const env = {
       ...image.env,
-      PATH: process.env.PATH ?? '',
+      ...bareEnvironment(),
       DATABASE_URL: database.url,
       QSTASH_URL,
       QSTASH_TOKEN,

@@ -48,6 +48,45 @@ export async function withClient<T>(url: string, use: (client: pg.Client) => Pro
   }
 }
 
+/** Asks again and again at little cost: a connection costs Postgres more than most questions do. */
+export interface Asker {
+  query<Row extends Record<string, unknown> = Record<string, unknown>>(
+    text: string,
+    values?: unknown[],
+  ): Promise<Row[]>;
+  end(): Promise<void>;
+}
+
+/** One connection for all questions to `url`, one after the other; the next one makes it anew once it broke. */
+export function createAsker(url: string): Asker {
+  let open: Promise<pg.Client> | null = null;
+  let turn: Promise<unknown> = Promise.resolve();
+  async function connect(): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: url, application_name: 'test' });
+    const mine = client.connect().then(() => client);
+    open = mine;
+    const lost = () => {
+      if (open === mine) open = null;
+    };
+    // A test may take its server away.
+    client.on('error', lost).on('end', lost);
+    mine.catch(lost);
+    return mine;
+  }
+  return {
+    query<Row extends Record<string, unknown>>(text: string, values: unknown[] = []): Promise<Row[]> {
+      const answer = turn.then(async () => (await (await (open ?? connect())).query<Row>(text, values)).rows);
+      turn = answer.catch(() => {});
+      return answer;
+    },
+    end: async () => {
+      await turn;
+      const client = await open?.catch(() => null);
+      await client?.end();
+    },
+  };
+}
+
 async function adminUrl(): Promise<string> {
   const answer = await fetch(inject('postgres').door);
   const text = await answer.text();

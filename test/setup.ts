@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import { findServer, type TestServer } from './server.ts';
@@ -16,9 +19,14 @@ declare module 'vitest' {
   }
 }
 
-/** One Postgres for the whole run, started when a test first asks for it, gone at the end. */
+/**
+ * One Postgres for the whole run, started when a test first asks for it, gone at the end; and a folder in which the
+ * programs that tests start keep what Node compiled of them, so that each pays for its loading only.
+ */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const prefix = `logkeep_test_${randomBytes(4).toString('hex')}`;
+  const compiled = mkdtempSync(join(tmpdir(), `logkeep-test-${process.pid}-`));
+  process.env.LOGKEEP_TEST_COMPILED = compiled;
   let found: Promise<TestServer> | null = null;
   const door = createServer((_request, response) => {
     found ??= findServer(process.env).then((server) => {
@@ -36,6 +44,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   return async () => {
     door.closeAllConnections();
     await new Promise((resolve) => door.close(resolve));
+    rmSync(compiled, { recursive: true, force: true });
     const server = await found?.catch(() => null);
     if (!server) return;
     if (server.name === 'DATABASE_URL') await dropAll(server.url, prefix);

@@ -38,9 +38,9 @@ export class BodyReader {
   constructor(headers: IncomingHttpHeaders, maxBytes: number) {
     this.#cap = Math.min(maxBytes, LONGEST);
     this.#decode = decoderOf(headers['content-encoding']);
-    const told = Number(headers['content-length']);
-    if (told > this.#cap) throw tooLong(this.#cap);
-    this.#held = takeBytes(told > 0 ? told : 0);
+    const promised = Number(headers['content-length']);
+    if (promised > this.#cap) throw tooLong(this.#cap);
+    this.#held = takeBytes(promised > 0 ? promised : 0);
   }
 
   /** The next part; it is copied. */
@@ -69,8 +69,11 @@ export class BodyReader {
 }
 
 /** Null: the body comes as it is. */
-function decoderOf(header: string | undefined): Decoder | null {
-  const encoding = (header ?? '').trim().toLowerCase();
+function decoderOf(header: string | string[] | undefined): Decoder | null {
+  // Two of them are two encodings, one in the other.
+  const encoding = String(header ?? '')
+    .trim()
+    .toLowerCase();
   const decoder = DECODERS.get(encoding);
   if (decoder === undefined && encoding !== '' && encoding !== 'identity') {
     throw new LogkeepError(

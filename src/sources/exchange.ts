@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Pool } from 'undici';
+import { errors, type Pool } from 'undici';
 import type { Clock } from '../clock.ts';
 import { LogkeepError } from '../errors.ts';
 import type { Ms } from '../model.ts';
@@ -54,7 +54,7 @@ interface Head {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly dateMs: Ms | null;
-  readonly told: Pick<Answered, 'allowance' | 'retryAfterMs'>;
+  readonly said: Pick<Answered, 'allowance' | 'retryAfterMs'>;
 }
 
 /**
@@ -83,14 +83,15 @@ export async function exchange(
   try {
     await receive(sending, (status, headers) => {
       got.head = headOf(api, clock, status, headers);
-      if (status === 200) answered({ kind: 'ok', ...got.head.told });
+      if (status === 200) answered({ kind: 'ok', ...got.head.said });
       got.reader = new BodyReader(headers, status === 200 ? api.maxBodyBytes : REFUSAL_BYTES);
       return got.reader;
     });
     if (got.head?.status === 200 && got.reader !== null) return await answerOf(got.head, got.reader);
   } catch (error) {
-    // A refusal is one although its body was cut or is too long: it is only quoted.
+    // A refusal is one although its body was cut or is too long; but a part of it may end within a secret it repeats.
     if (got.head === null || got.head.status === 200) throw explained(api, r, error);
+    got.reader = null;
   }
   if (got.head === null) throw new Error('an answer ended without a status');
   throw await refusalOf(api, r, got.head, got.reader, answered);
@@ -99,12 +100,12 @@ export async function exchange(
 function headOf(api: Api, clock: Clock, status: number, headers: IncomingHttpHeaders): Head {
   const dateMs = parseDate(headers.date);
   const pauseMs = retryAfterMs(headers['retry-after'], dateMs ?? clock.now());
-  const told = {
+  const said = {
     allowance: api.allowance(headers, clock.now(), dateMs),
     // Only a 429 may hold us back for long: the rest must end as `unavailable` within the retry time.
     retryAfterMs: pauseMs === null || status === 429 ? pauseMs : Math.min(pauseMs, 60_000),
   };
-  return { status, headers, dateMs, told };
+  return { status, headers, dateMs, said };
 }
 
 async function answerOf({ headers, dateMs }: Head, reader: BodyReader): Promise<HttpAnswer> {
@@ -125,22 +126,25 @@ async function answerOf({ headers, dateMs }: Head, reader: BodyReader): Promise<
 async function refusalOf(
   api: Api,
   { hasCursor }: HttpRequest,
-  { status, headers, told }: Head,
+  { status, headers, said }: Head,
   reader: BodyReader | null,
   answered: (answer: Answered) => void,
 ): Promise<LogkeepError> {
   const { label, authHint, secrets } = api;
   const text = await quoted(reader);
   const sense = api.sense(status, text);
-  answered({ kind: sense === 'busy' ? 'busy' : status === 429 ? 'refused' : 'failed', ...told });
+  answered({ kind: sense === 'busy' ? 'busy' : status === 429 ? 'refused' : 'failed', ...said });
   const location = typeof headers.location === 'string' ? headers.location : null;
   return named(api, refusalError({ label, status, text, location, hasCursor, sense, authHint, secrets }));
 }
 
-/** The body of a refusal, as far as it came. */
+/** The body of a refusal; empty where it is not whole. */
 async function quoted(reader: BodyReader | null): Promise<string> {
   try {
-    return (await reader?.end())?.body.toString('utf8') ?? '';
+    const whole = await reader?.end();
+    const text = whole?.body.toString('utf8') ?? '';
+    whole?.release();
+    return text;
   } catch {
     return '';
   }
@@ -150,7 +154,9 @@ function explained(api: Api, r: HttpRequest, error: unknown): unknown {
   if (error instanceof LogkeepError) return named(api, error);
   const what = error === LATE ? `no complete answer within ${api.timeoutMs} ms` : networkTrouble(error);
   if (what === null) return error;
-  return new LogkeepError('unavailable', `${api.label}: ${r.url.host}: ${what}`, { cause: error });
+  // A parser's error carries the bytes that it did not understand.
+  const cause = error instanceof errors.HTTPParserError ? {} : { cause: error };
+  return new LogkeepError('unavailable', `${api.label}: ${r.url.host}: ${what}`, cause);
 }
 
 /** The error with the stream's name before its message. */
@@ -167,6 +173,8 @@ export function named(api: Api, error: LogkeepError): LogkeepError {
 /** What went wrong with a connection; null where the error is none of the network's. */
 function networkTrouble(error: unknown): string | null {
   const { code, message } = error as { code?: unknown; message?: unknown };
+  // Without the parser's message, which quotes the answer.
+  if (error instanceof errors.HTTPParserError) return 'the answer is no HTTP';
   if (typeof code !== 'string') return null;
   // An invalid argument of ours, such as a line break in a header, stays what it is on the next try.
   if (code === 'UND_ERR_INVALID_ARG') {

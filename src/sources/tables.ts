@@ -75,7 +75,8 @@ export interface SourceTables {
   };
   /**
    * SQL of a query that gives a row where the entry of `key` (its `stream`, its `id` as text and its `time`, which
-   * the first part's key in a batch spells `id:ms`) is stored and no merge would change anything about it.
+   * the first part's key in a batch spells `id:ms`) is stored: its one column `whole` is false where a merge would
+   * still change something about it.
    */
   readonly known: string;
   /**

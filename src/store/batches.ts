@@ -5,10 +5,12 @@ import { checkpointArguments } from './checkpoint.ts';
 import { inTransaction, retried, withClient } from './connection.ts';
 import { StageBuffer } from './copy.ts';
 import { mayPass, naming } from './database.ts';
+import { KnownGuess } from './guess.ts';
 import {
   askKnown,
   ensurePartitions,
   type Known,
+  type LoadTarget,
   loadBatch,
   loadLock,
   type Prepared,
@@ -45,10 +47,7 @@ export class BatchStore {
   #begun = 0;
   /** Ends when the batch that was begun last has; its failure is the next one's too. */
   #last: Promise<unknown> = Promise.resolve();
-  /** How many of a batch's entries are known, as the last one suggests; null: worth asking before they are copied. */
-  #guess: Exclude<Known, 'all'> | null = null;
-  /** Whether an entry was known of a batch that was taken to be new: a second time would waste as much again. */
-  #surprised = false;
+  readonly #guess = new KnownGuess();
 
   constructor(options: BatchOptions) {
     this.#options = options;
@@ -86,14 +85,16 @@ export class BatchStore {
     if (!this.#hasRoom) await before;
     const sealed = sealBatch(content);
     const guess = this.#guess;
-    const told = guess ?? (await this.#ask(sealed));
-    const prepared = told === 'all' ? withoutRows(sealed) : sealed;
+    const guessed = guess.next;
+    const known = guessed ?? (await this.#ask(sealed));
+    const prepared = known === 'all' ? withoutRows(sealed) : sealed;
     let surprised = false;
-    const target = {
+    const target: LoadTarget = {
       stream: stream.id,
       runId,
       // Asked when its turn has come: what surprised the batch before counts for this one's guess too.
-      known: () => (told === 'none' && !surprised && !(guess !== null && this.#surprised) ? 'none' : 'some'),
+      expects: () =>
+        known === 'none' && !surprised && !(guessed !== null && guess.surprised) ? 'none' : 'some',
       record: {
         checkpoint: checkpointArguments(runId, lease, batch, { number, ...this.#options }),
         windowId: lease.windowId,
@@ -104,25 +105,27 @@ export class BatchStore {
       retried(() => ensurePartitions(partitions, stream.tables, prepared)),
     );
     const fresh = await naming(`${stream.id}: commit a batch of ${prepared.fetched} entries`, async () => {
-      for (let tries = 1; ; tries++) {
+      for (let failures = 0; ; ) {
         try {
           return await withClient(pool, (client) =>
             loadBatch(client, stream.tables, prepared, target, before),
           );
         } catch (error) {
-          if (!surprised && wasKnown(error)) {
-            this.#surprised = surprised = true;
+          if (!surprised && wasKnown(error, stream.tables)) {
+            guess.surprise();
+            surprised = true;
             continue;
           }
           if (!mayPass(error)) throw error;
           const settled = await retried(() => this.#settle(number));
           if (settled !== null) return settled;
-          if (tries === COMMIT_TRIES) throw error;
+          failures += 1;
+          if (failures === COMMIT_TRIES) throw error;
         }
       }
     });
     this.#batches = number;
-    this.#guess = this.#guessAfter(fresh, prepared);
+    guess.learn(fresh, prepared.fetched - prepared.rejects.length);
     for (const buffer of content.buffers) buffer.clear();
     this.#spare.push(content.buffers);
     const quarantined = prepared.rejects.length;
@@ -139,11 +142,6 @@ export class BatchStore {
     return naming(`${stream.id}: ask what is known`, () =>
       retried(() => withClient(pool, (client) => askKnown(client, stream.tables, prepared, stream.id))),
     );
-  }
-
-  #guessAfter(fresh: number, { fetched, rejects }: Prepared): Exclude<Known, 'all'> | null {
-    if (fresh === fetched - rejects.length) return this.#surprised ? null : 'none';
-    return fresh * 2 < fetched ? null : 'some';
   }
 
   /**

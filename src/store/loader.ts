@@ -51,7 +51,7 @@ export interface LoadTarget {
   readonly stream: string;
   readonly runId: string;
   /** `none`: the load fails (see `wasKnown`) if an entry is stored after all, and costs less than for `some`. */
-  readonly known: () => Exclude<Known, 'all'>;
+  readonly expects: () => Exclude<Known, 'all'>;
   /** A window's progress, or the entries of quarantine (ids) that the batch came from: they leave it. */
   readonly record:
     | { readonly checkpoint: CheckpointArguments; readonly windowId: string; readonly fence: string }
@@ -81,9 +81,13 @@ export async function loadBatch(
   return counted.new;
 }
 
-/** Whether a load failed because an entry is stored that was said to be new. Nothing of the batch was stored. */
-export function wasKnown(error: unknown): boolean {
-  return (error as pg.DatabaseError).code === '23505';
+/**
+ * Whether a load failed because an entry is stored that was taken to be new: nothing of the batch was stored. The
+ * error names the partition.
+ */
+export function wasKnown(error: unknown, { entries }: SourceTables): boolean {
+  const { code, table } = error as pg.DatabaseError;
+  return code === '23505' && table?.startsWith(entries.table) === true;
 }
 
 /** The batch without its rows. */
@@ -92,8 +96,8 @@ export function withoutRows(prepared: Prepared): Prepared {
 }
 
 /**
- * How many of a batch's entries are stored already, with nothing left to fill. A key costs a look into an index, a
- * row its way through the stage and into the merge: for what is read again, this is.
+ * How many of a batch's entries are stored already; all: with nothing left to fill. A key costs a look into an index,
+ * a row its way through the stage and into the merge: for what is read again, this is.
  */
 export async function askKnown(
   client: pg.PoolClient,
@@ -106,15 +110,15 @@ export async function askKnown(
   const ids = keys.map((key) => key.slice(0, key.lastIndexOf(':')));
   const times = keys.map((key) => key.slice(key.lastIndexOf(':') + 1));
   // Lateral with a limit: one look for each key, whatever the planner thinks of arrays.
-  const { rows } = await client.query<{ known: number }>(
-    `select count(*)::integer as known from
+  const { rows } = await client.query<{ stored: number; whole: number }>(
+    `select count(*)::integer as stored, (count(*) filter (where found.whole))::integer as whole from
       unnest($1::text[], $2::bigint[]) as k (id, ms),
       lateral (select $3::text as stream, k.id, to_timestamp(k.ms / 1000.0) as time offset 0) as key,
       lateral (${tables.known} limit 1) as found`,
     [ids, times, stream],
   );
-  const known = rows[0]?.known ?? 0;
-  return known === 0 ? 'none' : known === keys.length ? 'all' : 'some';
+  const { stored = 0, whole = 0 } = rows[0] ?? {};
+  return stored === 0 ? 'none' : whole === keys.length ? 'all' : 'some';
 }
 
 /** Makes the partitions that a prepared batch needs; outside its transaction. */
@@ -166,7 +170,7 @@ function closingSql(tables: SourceTables, prepared: Prepared, target: LoadTarget
   const statements: string[] = [loadLock(target.stream)];
   if (prepared.rejects.length > 0) statements.push(quarantineSql(prepared.rejects, target));
   const empty = prepared.stages.every(({ encoded }) => encoded === null);
-  const merges = empty ? [] : [...insertSql(tables, target.known()), ...tables.merges];
+  const merges = empty ? [] : [...insertSql(tables, target.expects()), ...tables.merges];
   const relations = [
     `batch as materialized (select ${pg.escapeLiteral(target.stream)}::text as stream, now() as ingested_at)`,
     ...merges.map((merge) => `${merge.name} as (${withPhysicalNames(tables, merge.sql)})`),

@@ -96,7 +96,7 @@ export async function beginReturn(
         loadBatch(client, stream.tables, prepared, {
           stream: stream.id,
           runId,
-          known: () => 'some',
+          expects: () => 'some',
           record: { returned: ids },
         }),
       );

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
+import { bareEnvironment } from '../environment.ts';
 import { type TestDatabase, withClient } from '../postgres.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -32,10 +33,10 @@ export interface Desk {
   clear(): void;
 }
 
-/** An empty folder with nothing in its environment but PATH and `env`. */
+/** An empty folder with little in its environment but `env`. */
 export function createDesk(env: Readonly<Record<string, string>> = {}): Desk {
   const cwd = mkdtempSync(join(tmpdir(), 'logkeep-cli-'));
-  const all = { PATH: process.env.PATH ?? '', ...env };
+  const all = { ...bareEnvironment(), ...env };
   const start: Desk['start'] = (line, more = {}) => startCommand(line, cwd, { ...all, ...more });
   return {
     cwd,

@@ -9,6 +9,7 @@ import type { CliContext, CommandName, ExitCode } from '../../src/cli/command.ts
 import { COMMANDS } from '../../src/cli/commands.ts';
 import { runProgram } from '../../src/cli/program.ts';
 import { LogkeepError } from '../../src/errors.ts';
+import { bareEnvironment } from '../environment.ts';
 
 const NOW = Date.UTC(2026, 10, 21, 12);
 const HOUR = 3_600_000;
@@ -184,7 +185,7 @@ describe('the process', () => {
     const preload = o.preload === undefined ? [] : ['--import', o.preload];
     const child = spawn(process.execPath, [...preload, here('../../src/main.ts'), ...args], {
       cwd,
-      env: { PATH: process.env.PATH ?? '', ...o.env },
+      env: { ...bareEnvironment(), ...o.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     children.push(child);

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { bareEnvironment } from '../environment.ts';
 
 /** The real command, running. */
 export interface Command {
@@ -21,7 +22,7 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 /** Starts `logkeep ARGS` as a process of its own, with this environment and no other. */
 export function startCommand(args: readonly string[], env: Readonly<Record<string, string>>): Command {
   const child: ChildProcess = spawn(process.execPath, [MAIN, ...args], {
-    env: { PATH: process.env.PATH ?? '', ...env },
+    env: { ...bareEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const gone = once(child, 'close');

@@ -1,7 +1,6 @@
-import pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Sandbox, startSandbox } from '../../src/sandbox/sandbox.ts';
-import { type PrivateServer, startPrivateServer, withClient } from '../postgres.ts';
+import { type Asker, createAsker, type PrivateServer, startPrivateServer, withClient } from '../postgres.ts';
 import { onceEach, storedDatadog, storedQstash } from '../stored.ts';
 import { startTamper, type Tamper, type Verdict } from '../tamper.ts';
 import { type Command, startCommand, until } from './command.ts';
@@ -33,6 +32,7 @@ const RESTARTS = [
 const LOST_AFTER = 11;
 
 let server: PrivateServer;
+let asker: Asker;
 let sandbox: Sandbox;
 let tamper: Tamper;
 let verdict: (text: string) => Verdict = () => 'pass';
@@ -40,6 +40,7 @@ const processes: Command[] = [];
 
 beforeAll(async () => {
   server = await startPrivateServer();
+  asker = createAsker(server.url);
   sandbox = await startSandbox({
     qstash: { quota: null, maxCount: 40 },
     datadog: { quota: null, maxLimit: 40, overMax: 'clamp' },
@@ -56,6 +57,7 @@ afterAll(async () => {
   for (const process of processes) if (process.running()) await process.kill();
   await tamper?.close();
   await sandbox?.close();
+  await asker?.end();
   await server?.stop();
 });
 
@@ -268,16 +270,6 @@ async function messagesThatDisagree(): Promise<readonly unknown[]> {
   );
 }
 
-async function query<Row extends Record<string, unknown>>(
-  text: string,
-  values: unknown[] = [],
-): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: server.url, application_name: 'test' });
-  client.on('error', () => {});
-  await client.connect();
-  try {
-    return (await client.query<Row>(text, values)).rows;
-  } finally {
-    await client.end();
-  }
+function query<Row extends Record<string, unknown>>(text: string, values: unknown[] = []): Promise<Row[]> {
+  return asker.query<Row>(text, values);
 }

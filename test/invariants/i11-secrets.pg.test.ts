@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { bareEnvironment } from '../environment.ts';
 import { createWorld, type World } from '../world.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts');
@@ -45,7 +46,7 @@ async function logkeep(
   const all = {
     ...world.sandbox.env,
     DATABASE_URL: world.url,
-    PATH: process.env.PATH,
+    ...bareEnvironment(),
     LOGKEEP_LOG_LEVEL: 'debug',
     ...env,
   };

@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import pg from 'pg';
 import { type Sandbox, type SandboxOptions, startSandbox } from '../../src/sandbox/sandbox.ts';
-import { createDatabase } from '../postgres.ts';
+import { bareEnvironment } from '../environment.ts';
+import { createAsker, createDatabase } from '../postgres.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
@@ -61,6 +61,7 @@ export async function createServeStand(
     qstash: { quota: null, lateness: { minMs: 0, maxMs: 1_500 }, ...options.sandbox?.qstash },
     datadog: { quota: null, lateness: { minMs: 0, maxMs: 1_500 }, ...options.sandbox?.datadog },
   });
+  const asker = createAsker(database.url);
   const cwd = mkdtempSync(join(tmpdir(), 'logkeep-serve-'));
   const processes: Served[] = [];
   let begunMs = Number.POSITIVE_INFINITY;
@@ -81,16 +82,7 @@ export async function createServeStand(
       processes.push(served);
       return served;
     },
-    async query(text, values = []) {
-      const client = new pg.Client({ connectionString: database.url, application_name: 'test' });
-      client.on('error', () => {});
-      await client.connect();
-      try {
-        return (await client.query(text, values)).rows;
-      } finally {
-        await client.end();
-      }
-    },
+    query: asker.query,
     async close() {
       for (const served of processes) {
         if (!served.running()) continue;
@@ -98,6 +90,7 @@ export async function createServeStand(
         await served.ended();
       }
       await sandbox.close();
+      await asker.end();
       await database.drop();
       rmSync(cwd, { recursive: true, force: true });
     },
@@ -109,7 +102,7 @@ export async function createServeStand(
 function startProcess(args: string, cwd: string, env: Readonly<Record<string, string>>): Served {
   const child: ChildProcess = spawn(process.execPath, [MAIN, ...args.split(' ')], {
     cwd,
-    env: { PATH: process.env.PATH ?? '', ...env },
+    env: { ...bareEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const gone = once(child, 'close');

@@ -7,7 +7,7 @@ import type { QuotaReport, SharedQuota } from '../../src/sources/shared-quota.ts
 import { openPool } from '../../src/store/database.ts';
 import { openQuota } from '../../src/store/quota.ts';
 import { createMigratedDatabase, type TestDatabase } from '../postgres.ts';
-import { settle, type TestClock, testClock, turn } from './stand.ts';
+import { type TestClock, testClock, turn, settle as turns } from './stand.ts';
 
 const OPEN: GateSettings = { concurrency: 8, spacingMs: 0, reserve: 0 };
 const LIVE = 2;
@@ -17,6 +17,8 @@ let database: TestDatabase;
 let pool: pg.Pool;
 let keys = 0;
 const gates: QuotaGate[] = [];
+/** Questions to the plan that are under way: they take real time, in which the tests' clocks must stand still. */
+const questions = new Set<Promise<unknown>>();
 
 beforeAll(async () => {
   database = await createMigratedDatabase();
@@ -45,7 +47,11 @@ function processOn(
   const shared: SharedQuota = {
     take: (name, report) => {
       asked.push(report);
-      return plan.take(name, report);
+      const question = plan.take(name, report);
+      const done = () => questions.delete(question);
+      questions.add(question);
+      question.then(done, done);
+      return question;
     },
   };
   const gate = createGate(key, { ...OPEN, ...o.settings }, { clock, random: () => 0.5, shared });
@@ -81,6 +87,15 @@ function api(clock: TestClock, limit = 10, periodMs = 60_000) {
       return ok(allowance(Math.max(0, limit - state.used), { limit, resetInMs, periodMs }));
     },
   };
+}
+
+/** Turns of the event loop, until no question to the plan is under way. */
+async function settle(count?: number): Promise<void> {
+  await turns(count);
+  while (questions.size > 0) {
+    await Promise.allSettled(questions);
+    await turns(2);
+  }
 }
 
 /** Asks again and again until `done`; the clock goes on by `stepMs` each time. */

@@ -27,3 +27,11 @@ test('only so much is kept: what is very long, or one too many, is left to the c
   const taken = new Set(Array.from({ length: 10 }, () => takeBytes(1_000).buffer));
   expect(many.filter(({ buffer }) => taken.has(buffer)).length).toBeLessThanOrEqual(4);
 });
+
+test('short memory makes room for longer', () => {
+  const short = Array.from({ length: 10 }, () => takeBytes(1_000));
+  for (const bytes of short) giveBytesBack(bytes);
+  const long = takeBytes(1_200_000);
+  giveBytesBack(long);
+  expect(takeBytes(1_200_000).buffer).toBe(long.buffer);
+});

@@ -22,6 +22,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { packagedNative } from '../../src/store/binaries.ts';
+import { bareEnvironment } from '../environment.ts';
 import { withClient } from '../postgres.ts';
 
 const root = process.getuid?.() === 0;
@@ -85,6 +86,7 @@ interface Command {
 async function open(options: Options): Promise<Command> {
   const script = fileURLToPath(new URL('embedded-user.ts', import.meta.url));
   const child: ChildProcess = spawn(process.execPath, [script, JSON.stringify(options)], {
+    env: { ...process.env, ...bareEnvironment() },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const exited = once(child, 'exit');

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
 import { type Sandbox, startSandbox } from '../../src/sandbox/sandbox.ts';
+import { bareEnvironment } from '../environment.ts';
 import { createMigratedDatabase, type TestDatabase, withClient } from '../postgres.ts';
 
 const READER = fileURLToPath(new URL('quota-reader.ts', import.meta.url));
@@ -28,7 +29,7 @@ interface Reader {
 
 function startReader(job: string, env: Readonly<Record<string, string>>): Reader {
   const child = spawn(process.execPath, [READER, job], {
-    env: { PATH: process.env.PATH ?? '', ...env },
+    env: { ...bareEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const gone = once(child, 'close');

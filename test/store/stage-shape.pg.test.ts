@@ -13,7 +13,7 @@ function tablesOf(columns: readonly StageColumn[]): SourceTables {
     partitioned: [],
     merges: [],
     entries: { table: 'shape', time: 'time', key: 'id', newRow: ['a'] },
-    known: 'select where false',
+    known: 'select true as whole where false',
   };
 }
 
@@ -40,7 +40,7 @@ test('two versions that share a connection behind a pooler do not get into each 
         loadBatch(client, tables, prepareBatch(tables, [rowOf(values)], []), {
           stream: 'a',
           runId,
-          known: () => 'none',
+          expects: () => 'none',
           record: { returned: [] },
         }),
       );

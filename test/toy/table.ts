@@ -33,6 +33,6 @@ export const tables: SourceTables = {
     key: `reading_id || ':' || (extract(epoch from time) * 1000)::bigint`,
     newRow: ['time'],
   },
-  known: `select from logkeep.toy_reading t
+  known: `select true as whole from logkeep.toy_reading t
     where t.stream = key.stream and t.time = key.time and t.reading_id = key.id`,
 };

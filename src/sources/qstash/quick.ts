@@ -69,10 +69,10 @@ export function createQuickReader(redactor: Redactor): (tape: Tape, index: numbe
     sent.fields.length = 0;
     const end = endMember(tape, index);
     for (let member = firstMember(tape, index); member < end; member += 1) {
-      const index = NAMES.find(tape, member);
-      const field = FIELDS[index];
+      const which = NAMES.find(tape, member);
+      const field = FIELDS[which];
       if (field === undefined || field.spells !== null) return null;
-      const place = IN_IDENTITY[index] as number;
+      const place = IN_IDENTITY[which] as number;
       if (place >= 0) telling[place] = member;
       if (field.stage === 1) {
         if (hasFlag(tape, member, UNICODE | INEXACT)) return null;

@@ -30,14 +30,14 @@ const NAMES_TOLD = REQUEST_FIELDS.map(({ name }) => Buffer.from(told(name, undef
 
 /**
  * Reads what was sent straight from its bytes: the very request that `readRequest` would make. Its longer values are
- * places in a copy of the members, which stand there one behind the other from `at` on. Null where a value is not as
+ * places in `slab`, where the members stand one behind the other from `at` on. Null where a value is not as
  * usual.
  */
 export function createSentReader(
   redactor: Redactor,
-): (tape: Tape, messageId: string, sent: Sent, copy: Buffer, at: number) => Request | null {
+): (tape: Tape, messageId: string, sent: Sent, slab: Buffer, at: number) => Request | null {
   const content = new ToldBytes();
-  return (tape, messageId, { members, fields }, copy, at) => {
+  return (tape, messageId, { members, fields }, slab, at) => {
     if (members.length === 0) return NOTHING;
     const values: Value[] = BLANK.slice();
     let next = at;
@@ -45,7 +45,7 @@ export function createSentReader(
       const member = members[index] as number;
       const field = fields[index] as QstashField;
       const start = nameFrom(tape, member);
-      const value = columnValue(tape, member, field, redactor, copy, next - start);
+      const value = columnValue(tape, member, field, redactor, slab, next - start);
       if (value === null) return null;
       values[field.column] = value;
       next += memberTo(tape, member) - start;
@@ -61,13 +61,13 @@ export function createSentReader(
   };
 }
 
-/** A field's value for its column, in the copy that is `shift` bytes further on; null where it is not as usual. */
+/** A field's value for its column, in the slab, where it stands `shift` bytes further on; null where it is not as usual. */
 function columnValue(
   tape: Tape,
   member: number,
   field: QstashField,
   redactor: Redactor,
-  copy: Buffer,
+  slab: Buffer,
   shift: number,
 ): Value {
   const kind = kindOf(tape, member);
@@ -75,7 +75,7 @@ function columnValue(
     case 'text':
       if (kind > KIND.escaped) return null;
       if (kind === KIND.escaped || isShared(field)) return memberText(tape, member);
-      return { bytes: copy, from: valueFrom(tape, member) + shift, to: valueTo(tape, member) + shift };
+      return { bytes: slab, from: valueFrom(tape, member) + shift, to: valueTo(tape, member) + shift };
     case 'bytes':
       return kind === KIND.text ? decodeBase64(memberText(tape, member)) : null;
     case 'headers': {
@@ -83,7 +83,7 @@ function columnValue(
       const json = memberJson(tape, member);
       if (tape.encoding !== 'latin1' || redactor.mayHide(json))
         return headersJson(JSON.parse(json), redactor);
-      return { bytes: copy, from: valueFrom(tape, member) + shift, to: valueTo(tape, member) + shift };
+      return { bytes: slab, from: valueFrom(tape, member) + shift, to: valueTo(tape, member) + shift };
     }
     case 'int4':
     case 'int8': {

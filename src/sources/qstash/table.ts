@@ -76,7 +76,7 @@ export const tables: SourceTables = {
     key: `replace(entry_id::text, '-', '') || ':' || (extract(epoch from time) * 1000)::bigint`,
     newRow: ['time', 'message_id', 'state', 'request_hash'],
   },
-  known: `select from logkeep.qstash_log t
+  known: `select true as whole from logkeep.qstash_log t
     where t.stream = key.stream and t.time = key.time and t.entry_id = key.id::uuid`,
   lateness: { event: 'time' },
 };

@@ -12,16 +12,20 @@ import {
 } from '../../tape/tape.ts';
 import { told } from './told.ts';
 
+/** What `told` begins each kind of value with. */
+const TAG = { text: 115, number: 110, fields: 102, list: 97 } as const;
 const QUOTE = 34;
 const COMMA = 44;
+const ZERO = 48;
 const COLON = 58;
+const SEMICOLON = 59;
 const OPEN_ARRAY = 91;
 const CLOSE_ARRAY = 93;
 const OPEN_OBJECT = 123;
 const CLOSE_OBJECT = 125;
-const SEMICOLON = 59;
-const ZERO = 48;
 const FIRST_BYTES = 16 * 1024;
+/** One long body is no reason to keep as much for ever. */
+const MOST_BYTES = 1024 * 1024;
 
 /**
  * Writes what `told` would say of values, straight from where they stand in an answer's bytes: ASCII without escapes.
@@ -35,6 +39,7 @@ export class ToldBytes {
 
   clear(): void {
     this.#at = 0;
+    if (this.#buffer.length > MOST_BYTES) this.#buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
   }
 
   /** All that was told since `clear`; valid until the next change. */
@@ -52,7 +57,7 @@ export class ToldBytes {
   /** A string of ASCII. */
   text(bytes: Buffer, from: number, to: number): void {
     this.#room(to - from + 16);
-    this.#buffer[this.#at++] = 115; // s
+    this.#buffer[this.#at++] = TAG.text;
     this.#size(to - from);
     this.#copy(bytes, from, to);
   }
@@ -60,7 +65,7 @@ export class ToldBytes {
   /** An integer that a double prints as it stands there. */
   integer(bytes: Buffer, from: number, to: number): void {
     this.#room(to - from + 2);
-    this.#buffer[this.#at++] = 110; // n
+    this.#buffer[this.#at++] = TAG.number;
     this.#copy(bytes, from, to);
     this.#buffer[this.#at++] = SEMICOLON;
   }
@@ -90,7 +95,7 @@ export class ToldBytes {
       if (at !== to) return false;
     } else if (at + 1 !== to) return false;
     this.#room((to - from) * 2 + 64 * members.length + 16);
-    this.#buffer[this.#at++] = 102; // f
+    this.#buffer[this.#at++] = TAG.fields;
     this.#size(members.length / 4);
     this.#tellSorted(bytes);
     return true;
@@ -106,7 +111,7 @@ export class ToldBytes {
       if (least !== told) swap(members, told, least);
       this.text(bytes, members[told] as number, members[told + 1] as number);
       this.#room(8);
-      this.#buffer[this.#at++] = 97; // a
+      this.#buffer[this.#at++] = TAG.list;
       this.#size(1);
       this.text(bytes, members[told + 2] as number, members[told + 3] as number);
     }

@@ -1,0 +1,30 @@
+import { relative } from 'node:path';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+
+/** Files of half a minute and more, the longest first: a long one begun last is what the end of a run waits for. */
+const LONG = [
+  'property/pump.pg.test.ts',
+  'crash/sigkill.pg.test.ts',
+  'serve/serve.pg.test.ts',
+  'serve/living.pg.test.ts',
+  'traps/serving.pg.test.ts',
+  'pacing/hours.pg.test.ts',
+  'package.test.ts',
+  'store/embedded.pg.test.ts',
+  'cli/backfill.pg.test.ts',
+  'cli/demo.pg.test.ts',
+  'serve/settings.pg.test.ts',
+  'serve/lanes.pg.test.ts',
+  'store/quota-processes.pg.test.ts',
+];
+
+/** The long files first, in their order; the rest as Vitest would. */
+export default class extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification) => {
+      const found = LONG.indexOf(relative(import.meta.dirname, moduleId));
+      return found === -1 ? LONG.length : found;
+    };
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
+  }
+}
