@@ -5,7 +5,7 @@ import { type BenchServer, describeServer, openBenchServer } from './database.ts
 import { measureIndexes } from './indexes.ts';
 import { measureMemory } from './memory.ts';
 import type { SourceName } from './pages.ts';
-import { openStand, type Run, runOnce, type Stand } from './run.ts';
+import { openStand, type Run, runOnce, type Stand, warmUp } from './run.ts';
 import { measureServe, PARTS, type Part } from './serve/all.ts';
 import { summarise } from './summary.ts';
 
@@ -79,6 +79,7 @@ async function measureSpeed(): Promise<void> {
         bytes_per_entry: Math.round(served.bytes / served.entries),
       });
     }
+    for (const stand of stands) await warmUp(server, stand);
     const done: Run[] = [];
     for (let number = 1; number <= runs; number++) {
       for (const stand of stands) {
