@@ -36,6 +36,13 @@ async function recorded(): Promise<boolean> {
   return rows.length > 0;
 }
 
+async function caughtUp(): Promise<boolean> {
+  const rows = await stand.query(
+    `select from logkeep.run where stream = 'datadog.web' and job = 'sync' and outcome = 'done'`,
+  );
+  return rows.length > 0;
+}
+
 async function why(): Promise<{ cause: string; sentence: string } | undefined> {
   const asked = stand.start('why --json --stream datadog.web');
   await asked.ended();
@@ -66,7 +73,7 @@ test('settings that are taken over are looked at too', async () => {
 }, 120_000);
 
 test('why says how often a stream is read, by what any process heard of its quota last', async () => {
-  await serveUntil(recorded);
+  await serveUntil(caughtUp);
   const left = (remaining: number, ends: string) =>
     stand.query(
       `update logkeep.quota set remaining = $1, ends_at = clock_timestamp() + $2::interval where quota_limit = 300`,
