@@ -6,6 +6,6 @@ import { setFlagsFromString } from 'node:v8';
  * large is loaded; the flags are V8's own, known to all Node versions that run logkeep.
  */
 export function keepMemoryLow(): void {
-  setFlagsFromString('--heap-growing-percent=50');
+  setFlagsFromString('--heap-growing-percent=100');
   setFlagsFromString('--semi-space-growth-factor=1');
 }
