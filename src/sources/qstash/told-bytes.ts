@@ -104,7 +104,7 @@ export class ToldBytes {
   #tellSorted(bytes: Buffer): void {
     const members = this.#members;
     for (let told = 0; told < members.length; told += 4) {
-      // Few names, so the least of the rest is looked for each time; ASCII sorts as its bytes do.
+      // An object of very many names is odd and never comes here, so the least of the rest is looked for; ASCII sorts as its bytes do.
       let least = told;
       for (let other = told + 4; other < members.length; other += 4)
         if (isLess(bytes, members, other, least)) least = other;
