@@ -417,7 +417,7 @@ test('whatever processes, answers and resets do, no more is sent than the window
         } else if (what === 'pass') now += ms;
       }
     }),
-    { numRuns: 150, endOnFailure: true },
+    { numRuns: 600, endOnFailure: true },
   );
   // A plan that gives nothing would hold all that too.
   expect(most).toBeGreaterThan(0.4);
