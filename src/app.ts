@@ -24,6 +24,8 @@ export interface OpenDatabase {
 /** How a database is opened. */
 export interface DatabaseOptions {
   readonly migrate: boolean;
+  /** Whether an embedded one is made where there is none yet; default: `migrate`. */
+  readonly make?: boolean;
   /** See `openPool`. */
   readonly silenceMs?: number;
 }
@@ -48,16 +50,28 @@ export interface App {
   close(): Promise<void>;
 }
 
+/** No database is named, and the embedded one was not made yet. */
+export class NoDatabase extends LogkeepError {
+  /** Where it would be; an absolute path. */
+  readonly folder: string;
+
+  constructor(folder: string, message: string) {
+    super('config', message);
+    this.folder = folder;
+  }
+}
+
 /**
  * Opens the database of `config`: the one it names, or the embedded one. `migrate` brings the tables up to date
- * first; without it a database that lacks a migration is refused (`config`), with what to do.
+ * first; without it a database that lacks a migration is refused (`config`), with what to do. So is an embedded one
+ * that is not there and not to be made (`NoDatabase`): then nothing was written.
  */
 export async function openDatabase(
   config: Config,
   log: Log,
   options: DatabaseOptions,
 ): Promise<OpenDatabase> {
-  const server = await databaseServer(config, log);
+  const server = await databaseServer(config, log, options.make ?? options.migrate);
   try {
     if (options.migrate) await migrateToLatest(config.database.directUrl ?? server.url);
     const store = openStore(
@@ -84,11 +98,23 @@ export async function openDatabase(
   }
 }
 
-async function databaseServer(config: Config, log: Log): Promise<{ url: string; release(): Promise<void> }> {
-  const { url, dir } = config.database;
+async function databaseServer(
+  { database: { url, dir }, streams }: Config,
+  log: Log,
+  make: boolean,
+): Promise<{ url: string; release(): Promise<void> }> {
   if (url !== null) return { url, release: async () => {} };
   const { openEmbedded } = await import('./store/embedded.ts');
+  const { hasCluster } = await import('./store/embedded-home.ts');
+  if (!make && !(await hasCluster(dir))) throw new NoDatabase(dir, noDatabase(dir, streams.length));
   return openEmbedded({ dir, log });
+}
+
+function noDatabase(dir: string, streams: number): string {
+  const message = `there is no database here yet: no embedded Postgres in ${dir}, and DATABASE_URL is not set: run \`logkeep sync\` to make one and copy the logs into it, \`logkeep demo\` to see it work without keys, set DATABASE_URL to use a Postgres of yours, or go to the folder where the database is`;
+  return streams > 0
+    ? message
+    : `${message}; no stream is set either: \`logkeep --help\` says which environment variables make one`;
 }
 
 async function refuseUnready(store: Store): Promise<void> {

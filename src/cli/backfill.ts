@@ -1,14 +1,14 @@
 import { amountText } from '../amounts.ts';
-import { type App, type OpenStream, openApp } from '../app.ts';
+import type { App, OpenStream } from '../app.ts';
 import { chooseStreams, loadConfig } from '../config.ts';
 import { resolveMoment } from '../durations.ts';
-import { openLog } from '../log.ts';
 import type { Span } from '../model.ts';
 import { askForBackfill, backfillStream, dropBackfills } from '../operations/backfill.ts';
 import { previewBackfill } from '../operations/backfill-status.ts';
 import { SOURCES } from '../sources/list.ts';
 import { backfillJson, isShort, planJson, planText, resultText } from './backfill-view.ts';
 import type { CliContext, CommandOptions, ExitCode, Run } from './command.ts';
+import { openThere } from './open.ts';
 import { createProgress } from './progress.ts';
 
 /** `logkeep backfill`: a chosen span of the past, a plan first; exit 1 where some of it is left to do. */
@@ -17,8 +17,9 @@ export const run: Run<'backfill'> = async (options, context) => {
   const { config: file, logLevel, dryRun } = options;
   const config = loadConfig({ env, cwd, file, logLevel, sources: SOURCES });
   const chosen = chooseStreams(config.streams, options.stream);
-  const log = openLog(config.logLevel);
-  const app = await openApp(config, chosen, context.clock, log, { migrate: !dryRun });
+  // Where no database was made yet, nothing is open that could be gone on with or given up.
+  const how = { migrate: !dryRun, make: options.from !== null && !dryRun };
+  const app = await openThere(config, chosen, how, options, context);
   try {
     if (options.cancel) return await cancel(app, options, context);
     const spans = new Map(app.streams.map((open) => [open, spanOf(open, options, context)]));
@@ -40,7 +41,9 @@ function spanOf(
   if (from === null) return null;
   const nowMs = clock.now();
   const begin = resolveMoment(from, nowMs);
-  const end = Math.min(to ?? nowMs, nowMs - settings.settleMs);
+  // The API's Date knows whole seconds: so near to now a second could not be claimed, and would count as missing.
+  const newest = nowMs - settings.settleMs - 1_000;
+  const end = Math.min(to ?? newest, newest);
   return { from: Math.min(begin, end - 1_000), to: end };
 }
 

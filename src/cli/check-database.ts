@@ -11,7 +11,8 @@ const subject = 'database';
 
 /**
  * Whether the database can be reached, is new enough, lets us work and is not of a newer logkeep; then `more`, if it
- * has this version's tables. Changes nothing but for the embedded one's files, which it makes where there are none.
+ * has this version's tables. Changes nothing: of an embedded one that is not there yet it tells that the first sync
+ * makes it.
  */
 export async function checkDatabase(
   config: Config,
@@ -28,8 +29,11 @@ export async function checkDatabase(
   }
   try {
     if (url !== null) return [...findings, ...(await tables(url, more))];
+    const { dir } = config.database;
     const { openEmbedded } = await import('../store/embedded.ts');
-    const embedded = await openEmbedded({ dir: config.database.dir, log });
+    const { hasCluster } = await import('../store/embedded-home.ts');
+    if (!(await hasCluster(dir))) return [await unmade(dir)];
+    const embedded = await openEmbedded({ dir, log });
     try {
       findings.push(fine(subject, 'the embedded Postgres starts'));
       return [...findings, ...(await tables(embedded.url, more))];
@@ -41,6 +45,16 @@ export async function checkDatabase(
     const [found = error.message, ...rest] = error.message.split(/: (?=expected|upgrade)/);
     return [...findings, trouble(subject, found, rest.join(': ') || 'see the message')];
   }
+}
+
+async function unmade(dir: string): Promise<Finding> {
+  const { surveyCluster } = await import('../store/embedded-survey.ts');
+  await surveyCluster(dir);
+  return note(
+    subject,
+    `no database yet: the first sync makes an embedded Postgres in ${dir}`,
+    'run `logkeep sync`, or set DATABASE_URL to use a Postgres of yours',
+  );
 }
 
 async function tables(

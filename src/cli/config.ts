@@ -1,6 +1,7 @@
 import Table from 'cli-table3';
 import { loadConfig } from '../config.ts';
 import { SOURCES } from '../sources/list.ts';
+import { hasCluster } from '../store/embedded-home.ts';
 import type { Run } from './command.ts';
 
 /** `logkeep config`: every setting in effect, secrets masked, and where it came from. */
@@ -28,7 +29,9 @@ export const run: Run<'config'> = async (options, { env, cwd, stdout, stderr }) 
   }
   stdout.write(`${table.toString().replaceAll(/ +$/gm, '').trim()}\n`);
   if (config.database.url === null) {
-    stderr.write(`database_url is not set: an embedded Postgres in ${config.database.dir} is used\n`);
+    const { dir } = config.database;
+    const unmade = (await hasCluster(dir)) ? '' : ', which the first sync makes';
+    stderr.write(`database_url is not set: an embedded Postgres in ${dir} is used${unmade}\n`);
   }
   if (config.streams.length === 0) {
     stderr.write('no stream is set: `logkeep --help` says which environment variables make one\n');

@@ -1,9 +1,10 @@
-import { type App, openApp } from '../app.ts';
+import { type App, type DatabaseOptions, NoDatabase, openApp } from '../app.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { LogkeepError } from '../errors.ts';
 import { openLog } from '../log.ts';
 import { nearest } from '../nearest.ts';
 import { SOURCES } from '../sources/list.ts';
+import type { StreamSettings } from '../sources/source.ts';
 import type { CliContext, ExitCode, GlobalOptions } from './command.ts';
 
 /** The settings for a command that also works where no stream is set. */
@@ -14,17 +15,35 @@ export function readConfig(options: GlobalOptions, { env, cwd }: CliContext): Co
 
 /** Runs `work` with the configured streams open on a database that must be migrated already; closes it all after. */
 export async function withReadyApp(
-  options: GlobalOptions,
+  options: GlobalOptions & { readonly json: boolean },
   context: CliContext,
   work: (app: App) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   const config = readConfig(options, context);
-  const log = openLog(config.logLevel);
-  const app = await openApp(config, config.streams, context.clock, log, { migrate: false });
+  const app = await openThere(config, config.streams, { migrate: false }, options, context);
   try {
     return await work(app);
   } finally {
     await app.close();
+  }
+}
+
+/** Opens `chosen` on a database as `how` says; with `json` the absence of one is told on stdout too. */
+export async function openThere(
+  config: Config,
+  chosen: readonly StreamSettings[],
+  how: DatabaseOptions,
+  { json }: { readonly json: boolean },
+  { clock, stdout }: CliContext,
+): Promise<App> {
+  try {
+    return await openApp(config, chosen, clock, openLog(config.logLevel), how);
+  } catch (error) {
+    if (json && error instanceof NoDatabase) {
+      const { folder, message } = error;
+      stdout.write(`${JSON.stringify({ error: 'no_database', folder, message })}\n`);
+    }
+    throw error;
   }
 }
 

@@ -71,6 +71,16 @@ export async function openHome(options: HomeOptions): Promise<Cluster> {
   }
 }
 
+/** Whether there is a cluster in `dir`, or something else in its place, of which `openHome` tells; makes nothing. */
+export async function hasCluster(dir: string): Promise<boolean> {
+  try {
+    await lstat(join(resolve(dir), 'cluster'));
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ENOENT';
+  }
+}
+
 /** The remedy where too little of the disk is free in `folder`, else an empty text. */
 export async function roomWarning(folder: string): Promise<string> {
   const { bavail, bsize, blocks } = await statfs(folder);
@@ -121,7 +131,8 @@ async function follow(entry: string): Promise<string | null> {
   });
 }
 
-async function newAccount(dir: string): Promise<Account | null> {
+/** Who would run the server of a new cluster in `dir` (which exists); null: we. Throws `database` where nobody can. */
+export async function newAccount(dir: string): Promise<Account | null> {
   const account = await accountFor(dir);
   if (process.getuid?.() === 0) {
     if (account !== null) return account;
@@ -243,8 +254,8 @@ async function checkMajor(folder: string, major: number): Promise<void> {
   );
 }
 
-/** Turns what the system refused into a message with its remedy. */
-function explained(error: unknown, dir: string): unknown {
+/** Turns what the system refused in `dir` into a message with its remedy. */
+export function explained(error: unknown, dir: string): unknown {
   const { code, path } = error as NodeJS.ErrnoException;
   const where = path ?? dir;
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || code === 'ENOENT') {

@@ -51,6 +51,14 @@ function jsonLines(text: string): readonly Record<string, unknown>[] {
 }
 
 describe('backfill', () => {
+  it('without --to ends where all can be claimed, at whatever moment of a second it begins', async () => {
+    for (let run = 0; run < 6; run++) {
+      const { code, out } = await desk.run('backfill --from 30m');
+      expect(out).not.toContain('missing');
+      expect(code).toBe(0);
+    }
+  });
+
   it('tells a plan without asking or changing anything, then reads what was chosen, and a second time nothing is missing', async () => {
     expect((await desk.run('sync --since 1h')).code).toBe(0);
     const asked = sandbox.requests().length;
@@ -137,6 +145,7 @@ describe('backfill', () => {
     await sandbox.close();
     sandbox = await startSandbox({ datadog: { quota: { limit: 4, periodS: 3600 } } });
     sandbox.datadog.history({ from: now - HOUR, to: now - 60_000, logs: 4_000 });
+    desk.clear();
     desk = createDesk({ ...sandbox.env, DATABASE_URL: database.url });
     await desk.run('sync --since 1h --stream datadog.main --max-requests 2');
     const { out, code } = await desk.run('backfill --from 71h --stream datadog.main --dry-run --json');

@@ -102,14 +102,6 @@ describe('check', () => {
     expect(await rowsOf(database, "select to_regnamespace('logkeep') as schema")).toEqual([{ schema: null }]);
   });
 
-  it('is content in an empty folder, with the embedded Postgres that the first sync will use', async () => {
-    const { code, troubles, notes } = await check({ DATABASE_URL: '' });
-    expect([code, troubles]).toEqual([0, []]);
-    expect(notes).toMatchObject([
-      { subject: 'database', found: expect.stringContaining('not migrated yet') },
-    ]);
-  });
-
   it('calls a database that a newer logkeep has migrated trouble', async () => {
     await rowsOf(database, "insert into logkeep.migration (name, timestamp) values ('9999_later', '')");
     const { code, troubles } = await check();

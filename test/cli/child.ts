@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -36,6 +36,8 @@ export interface Desk {
 /** An empty folder with little in its environment but `env`. */
 export function createDesk(env: Readonly<Record<string, string>> = {}): Desk {
   const cwd = mkdtempSync(join(tmpdir(), 'logkeep-cli-'));
+  // So that the server's user reaches an embedded Postgres here: root's would go elsewhere, and stay.
+  chmodSync(cwd, 0o755);
   const all = { ...bareEnvironment(), ...env };
   const start: Desk['start'] = (line, more = {}) => startCommand(line, cwd, { ...all, ...more });
   return {
