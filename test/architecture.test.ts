@@ -77,9 +77,16 @@ test('the pump knows the words and two interfaces: no source, no store', () => {
   expect(strays('src/sync', ['src/sync', ...WORDS, ...INTERFACES])).toEqual([]);
 });
 
-test('the store knows the words, the escapes and the interfaces: no API and no pump but its ledger and stock', () => {
+test('the store knows the words, bytes and escapes, and the interfaces: no API and no pump but its ledger and stock', () => {
   const allowed = [
-    ...['src/store', 'migrations', 'src/escape.ts', 'src/sync/ledger.ts', 'src/sync/stock.ts'],
+    ...[
+      'src/store',
+      'migrations',
+      'src/escape.ts',
+      'src/bytes.ts',
+      'src/sync/ledger.ts',
+      'src/sync/stock.ts',
+    ],
     ...WORDS,
     ...INTERFACES,
     ...QUOTA,
@@ -100,6 +107,7 @@ test('a source knows neither the store nor the pump nor another source', () => {
     'src/json-scan.ts',
     'src/tape',
     'src/escape.ts',
+    'src/bytes.ts',
     'src/redact.ts',
     'src/redact-json.ts',
     'src/durations.ts',

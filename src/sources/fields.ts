@@ -256,6 +256,29 @@ function isTexts(values: unknown): values is readonly string[] {
   return true;
 }
 
+/** Whether the ASCII from `from` to `to` is such as `decodeBase64` takes. */
+export function isBase64(bytes: Uint8Array, from: number, to: number): boolean {
+  if ((to - from) % 4 !== 0) return false;
+  if (to === from) return true;
+  const padding = bytes[to - 1] !== EQUALS ? 0 : bytes[to - 2] !== EQUALS ? 1 : 2;
+  const end = to - padding;
+  let last = 0;
+  for (let at = from; at < end; at += 1) {
+    last = SEXTET[bytes[at] as number] as number;
+    if (last < 0) return false;
+  }
+  // What the last digit says beyond the last byte is nothing.
+  return (last & (padding === 2 ? 15 : padding === 1 ? 3 : 0)) === 0;
+}
+
+const EQUALS = 61;
+const SEXTET = new Int8Array(256).fill(-1);
+for (const [value, digit] of [
+  ...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/',
+].entries()) {
+  SEXTET[digit.charCodeAt(0)] = value;
+}
+
 /** The bytes of standard base64 that encodes back to the same text, else null. */
 export function decodeBase64(text: string): Buffer | null {
   const { length } = text;

@@ -4,14 +4,17 @@ import type { Log } from '../log.ts';
 import type { Cursor, Ms, Span, StreamId } from '../model.ts';
 import type { Redactor } from '../redact.ts';
 import type { Http } from './http.ts';
-import type { Part, SourceTables } from './tables.ts';
+import type { RowParts, SourceTables } from './tables.ts';
 
-/** An entry that has become a row: part `i` belongs to stage `i`, null where it adds nothing there. */
+/** An entry that becomes a row. All but its key and time may be made only when asked for, from its page's bytes. */
 export interface Row {
   readonly timeMs: Ms;
-  readonly parts: readonly (Part | null)[];
+  /** `id:ms`: what tells it apart from the stream's other entries. */
+  readonly key: string;
+  /** What it adds to the stages. Valid until another row is asked for its own, and as long as the page's memory is. */
+  parts(): RowParts;
   /** The entry's JSON text, redacted, for quarantine when a twin clashes. */
-  readonly rawText: () => string;
+  rawText(): string;
 }
 
 /** Whether an entry has become a row. */

@@ -7,6 +7,9 @@ export interface Utf8 {
   readonly to: number;
 }
 
+/** As `Utf8`, for one who fills it anew for each entry. */
+export type Utf8Slot = { -readonly [Field in keyof Utf8]: Utf8[Field] };
+
 /** Postgres types that a stage may use, and the JavaScript form of a value of each. */
 export interface ColumnForms {
   text: string | Utf8;
@@ -48,6 +51,14 @@ export interface Stage {
   readonly fold?: (kept: Value[], next: readonly Value[]) => void;
 }
 
+/** One common table expression of the statement that loads a batch. */
+export interface Merge {
+  readonly name: string;
+  readonly sql: string;
+  /** As `sql` for a batch whose entries are all new, of which less need be asked. Absent: `sql`. */
+  readonly allNew?: string;
+}
+
 /**
  * A source's tables, as data: the store copies the stages in and runs the merges, and knows no table by name.
  *
@@ -57,13 +68,13 @@ export interface Stage {
  */
 export interface SourceTables {
   /**
-   * The first stage holds the entries. The rest hold what entries share: a column of the first must name it (a
-   * hash), since twins are compared by the first stage alone.
+   * The first stage holds the entries; its first two columns are what tells them apart, an id and the time. The rest
+   * hold what entries share: a column of the first must name it (a hash), since twins are compared by the first alone.
    */
   readonly stages: readonly Stage[];
   /** Tables of schema `logkeep` partitioned by UTC day of the entry's time. */
   readonly partitioned: readonly string[];
-  readonly merges: readonly { readonly name: string; readonly sql: string }[];
+  readonly merges: readonly Merge[];
   /** The table that holds the entries: it has the first stage's columns, `stream` and `ingested_at`. */
   readonly entries: {
     readonly table: string;
@@ -86,7 +97,15 @@ export interface SourceTables {
   readonly lateness?: { readonly event: string; readonly intake?: string };
 }
 
-/** One row of one stage. Of several parts with one key in a batch one row is made. */
+/** What an entry adds to the stages. */
+export interface RowParts {
+  /** Its row of the first stage. */
+  readonly entry: readonly Value[];
+  /** What it shares with other entries, one for each of the other stages; null where it adds nothing. */
+  readonly shared: readonly (Part | null)[];
+}
+
+/** A row of a stage that entries share. Of several with one key in a batch one row is made. */
 export interface Part {
   readonly key: string;
   readonly values: readonly Value[];

@@ -13,10 +13,8 @@ import {
   type LoadTarget,
   loadBatch,
   loadLock,
-  type Prepared,
   sealBatch,
   wasKnown,
-  withoutRows,
 } from './loader.ts';
 import type { Partitions } from './partitions.ts';
 import { StagedBatch } from './staging.ts';
@@ -57,7 +55,8 @@ export class BatchStore {
   open(): BatchContent {
     const { tables } = this.#options.stream;
     const buffers = this.#spare.pop() ?? tables.stages.map((stage) => new StageBuffer(stage));
-    return new StagedBatch(tables, buffers);
+    // Where much was stored already, what it is made into is not needed before it is known what is not.
+    return new StagedBatch(tables, buffers, { waits: this.#guess.next === null, isFirst: this.#begun === 0 });
   }
 
   /** As `Ledger.commit`. */
@@ -83,11 +82,10 @@ export class BatchStore {
     before.catch(() => {});
     // Copying ahead takes a second connection, which the batch before may need should its own break.
     if (!this.#hasRoom) await before;
-    const sealed = sealBatch(content);
     const guess = this.#guess;
-    const guessed = guess.next;
-    const known = guessed ?? (await this.#ask(sealed));
-    const prepared = known === 'all' ? withoutRows(sealed) : sealed;
+    const guessed = content.waits ? null : (guess.next ?? 'some');
+    const known = guessed ?? (await this.#resolve(content));
+    const prepared = sealBatch(content);
     let surprised = false;
     const target: LoadTarget = {
       stream: stream.id,
@@ -137,11 +135,17 @@ export class BatchStore {
     };
   }
 
-  #ask(prepared: Prepared): Promise<Known> {
+  /** Asks which of a batch's rows are stored, and makes them unless all are. */
+  async #resolve(content: StagedBatch): Promise<Exclude<Known, 'all'>> {
     const { stream, pool } = this.#options;
-    return naming(`${stream.id}: ask what is known`, () =>
-      retried(() => withClient(pool, (client) => askKnown(client, stream.tables, prepared, stream.id))),
+    const keys = content.keys();
+    const known = await naming(`${stream.id}: ask what is known`, () =>
+      retried(() => withClient(pool, (client) => askKnown(client, stream.tables, keys, stream.id))),
     );
+    // Whether twins clash is seen when they are made.
+    if (known === 'all' && new Set(keys).size === keys.length) content.forget();
+    else content.make();
+    return known === 'none' ? 'none' : 'some';
   }
 
   /**

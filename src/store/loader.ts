@@ -14,8 +14,6 @@ export interface Prepared {
   readonly rejects: readonly Reject[];
   readonly days: readonly number[];
   readonly fetched: number;
-  /** The keys of the entries among them. */
-  readonly keys: () => readonly string[];
 }
 
 /** How many of a batch's entries are stored already. */
@@ -35,7 +33,7 @@ export function prepareBatch(
 /** Ends a batch that was staged as its pages came. */
 export function sealBatch(batch: StagedBatch): Prepared {
   const { rejects, fetched } = batch;
-  return { stages: batch.seal(), rejects, days: [...batch.days], fetched, keys: () => batch.keys() };
+  return { stages: batch.seal(), rejects, days: [...batch.days], fetched };
 }
 
 /** SQL that waits until no other transaction loads the stream; held until our own ends. */
@@ -90,22 +88,17 @@ export function wasKnown(error: unknown, { entries }: SourceTables): boolean {
   return code === '23505' && table?.startsWith(entries.table) === true;
 }
 
-/** The batch without its rows. */
-export function withoutRows(prepared: Prepared): Prepared {
-  return { ...prepared, stages: prepared.stages.map(({ stage }) => ({ stage, encoded: null })), days: [] };
-}
-
 /**
- * How many of a batch's entries are stored already; all: with nothing left to fill. A key costs a look into an index,
- * a row its way through the stage and into the merge: for what is read again, this is.
+ * How many of the entries of these keys (as a `Row` has them) are stored already; all: with nothing left to fill. A key
+ * costs a look into an index, a row its making, its way through the stage and into the merge: for what is read again,
+ * this is.
  */
 export async function askKnown(
   client: pg.PoolClient,
   tables: SourceTables,
-  prepared: Prepared,
+  keys: readonly string[],
   stream: string,
 ): Promise<Known> {
-  const keys = prepared.keys();
   if (keys.length === 0) return 'none';
   const ids = keys.map((key) => key.slice(0, key.lastIndexOf(':')));
   const times = keys.map((key) => key.slice(key.lastIndexOf(':') + 1));
@@ -170,10 +163,10 @@ function closingSql(tables: SourceTables, prepared: Prepared, target: LoadTarget
   const statements: string[] = [loadLock(target.stream)];
   if (prepared.rejects.length > 0) statements.push(quarantineSql(prepared.rejects, target));
   const empty = prepared.stages.every(({ encoded }) => encoded === null);
-  const merges = empty ? [] : [...insertSql(tables, target.expects()), ...tables.merges];
   const relations = [
-    `batch as materialized (select ${pg.escapeLiteral(target.stream)}::text as stream, now() as ingested_at)`,
-    ...merges.map((merge) => `${merge.name} as (${withPhysicalNames(tables, merge.sql)})`),
+    // Not materialized: what is one value for all rows need not be joined to each.
+    `batch as not materialized (select ${pg.escapeLiteral(target.stream)}::text as stream, now() as ingested_at)`,
+    ...(empty ? [] : mergesSql(tables, target.expects())),
     `counted as (select ${empty ? '0' : '(select count(*) from new_row)::integer'} as new)`,
   ];
   const { record } = target;
@@ -192,22 +185,24 @@ function closingSql(tables: SourceTables, prepared: Prepared, target: LoadTarget
 }
 
 /**
- * Takes the first stage into its table. Where every row is new nothing need be looked for before it is inserted, nor
- * handed on from there: half as much work, all in all.
+ * Takes the first stage into its table, and the others into theirs. Where every row is new nothing need be looked for
+ * before it is inserted, nor handed on from there: half as much work, all in all.
  */
-function insertSql(tables: SourceTables, known: Exclude<Known, 'all'>): SourceTables['merges'] {
+function mergesSql(tables: SourceTables, known: Exclude<Known, 'all'>): readonly string[] {
   const { name, columns } = tables.stages[0] as Stage;
   const { table, newRow } = tables.entries;
   const names = columns.map((column) => column.name).join(', ');
   const insert = `insert into logkeep.${table} (${names}, stream, ingested_at)
     select ${names}, batch.stream, batch.ingested_at from ${name}, batch`;
   const asked = newRow.length === 0 ? '1' : newRow.join(', ');
-  if (known === 'some')
-    return [{ name: 'new_row', sql: `${insert} on conflict do nothing returning ${asked}` }];
-  return [
-    { name: 'stored', sql: insert },
-    { name: 'new_row', sql: `select ${asked} from ${name}` },
-  ];
+  const allNew = known === 'none';
+  const relations = allNew
+    ? [`stored as (${insert})`, `new_row as not materialized (select ${asked} from ${name})`]
+    : [`new_row as (${insert} on conflict do nothing returning ${asked})`];
+  for (const merge of tables.merges) {
+    relations.push(`${merge.name} as (${(allNew ? merge.allNew : undefined) ?? merge.sql})`);
+  }
+  return relations.map((sql) => withPhysicalNames(tables, sql));
 }
 
 function recordedSql({ fetched, rejects }: Prepared, runId: string): string {

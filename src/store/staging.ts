@@ -1,28 +1,48 @@
 import { isRow, type Reject, type Row } from '../sources/source.ts';
 import type { Part, SourceTables, Value } from '../sources/tables.ts';
+import type { BatchContent } from '../sync/ledger.ts';
 import { StageBuffer } from './copy.ts';
 
 const DAY_MS = 86_400_000;
 
+/** Entries of a batch; of one that is to show whether anything is stored. */
+const MOST = 5_000;
+const MOST_OF_FIRST = 1_000;
+
+/** Rows that wait to be made, and the page they lie in. */
+interface WaitingPage {
+  readonly rows: readonly Row[];
+  readonly release: () => void;
+}
+
 /**
- * A batch in the making: entries become binary COPY rows as they come, so that nothing else of a page need be kept.
+ * A batch in the making: entries become binary COPY rows as they come, so that nothing else of a page need be kept; or
+ * they wait with their pages, where they may all prove to be stored, and then never become rows.
  * Of several entries with one identity the first is the row; a later one that differs elsewhere is a clash and goes
  * to quarantine, one that does not is known.
  */
-export class StagedBatch {
+export class StagedBatch implements BatchContent {
   readonly #buffers: readonly StageBuffer[];
   readonly #rejects: Reject[] = [];
-  /** For each entry by its key where its row begins, to compare twins with. */
-  readonly #entries = new Map<string, number>();
   readonly #shared: readonly Map<string, Value[] | null>[];
   readonly #days = new Set<number>();
+  /** The day of the row before, in days since the epoch. */
+  #day = Number.NaN;
+  readonly #waits: boolean;
+  readonly most: number;
+  #waiting: WaitingPage[] = [];
+  #page: Row[] = [];
   #fetched = 0;
 
+  /** `waits`: rows are made when `make` is called, if at all. `isFirst`: of a run. */
   constructor(
     tables: SourceTables,
     buffers: readonly StageBuffer[] = tables.stages.map((stage) => new StageBuffer(stage)),
+    { waits, isFirst } = { waits: false, isFirst: false },
   ) {
     this.#buffers = buffers;
+    this.#waits = waits;
+    this.most = isFirst ? MOST_OF_FIRST : MOST;
     this.#shared = tables.stages.map(() => new Map());
   }
 
@@ -40,23 +60,52 @@ export class StagedBatch {
     return this.#days;
   }
 
-  /** The keys of all entries that are to become rows. */
-  keys(): string[] {
-    return [...this.#entries.keys()];
-  }
-
   get buffers(): readonly StageBuffer[] {
     return this.#buffers;
   }
 
-  add(made: Row | Reject): void {
-    this.#fetched += 1;
-    if (isRow(made)) this.#addRow(made);
-    else this.#rejects.push(made);
+  /** Whether rows wait for `make` or `forget`. */
+  get waits(): boolean {
+    return this.#waiting.length > 0;
   }
 
-  /** The stages with their rows encoded; null where there are none. Nothing may be added after it. */
+  add(made: Row | Reject): void {
+    this.#fetched += 1;
+    if (!isRow(made)) this.#rejects.push(made);
+    else if (this.#waits) this.#page.push(made);
+    else this.#addRow(made);
+  }
+
+  endPage(release: () => void): void {
+    if (this.#page.length === 0) {
+      release();
+      return;
+    }
+    this.#waiting.push({ rows: this.#page, release });
+    this.#page = [];
+  }
+
+  /** The keys of the rows that wait. */
+  keys(): string[] {
+    return this.#waiting.flatMap(({ rows }) => rows.map((row) => row.key));
+  }
+
+  /** Makes what waits into rows. */
+  make(): void {
+    for (const { rows, release } of this.#takeWaiting()) {
+      for (const row of rows) this.#addRow(row);
+      release();
+    }
+  }
+
+  /** Lets go what waits: all of it is stored. */
+  forget(): void {
+    for (const { release } of this.#takeWaiting()) release();
+  }
+
+  /** The stages with their rows encoded; null where there are none. Nothing may be added after it, nor wait. */
   seal(): readonly { readonly stage: StageBuffer['stage']; readonly encoded: Buffer | null }[] {
+    if (this.waits) throw new Error('a batch was sealed whose rows are not made');
     return this.#buffers.map((buffer, index) => {
       for (const folded of this.#shared[index]?.values() ?? []) {
         if (folded !== null) buffer.append(folded);
@@ -66,21 +115,25 @@ export class StagedBatch {
     });
   }
 
+  #takeWaiting(): readonly WaitingPage[] {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    return waiting;
+  }
+
   #addRow(row: Row): void {
-    const entry = row.parts[0] as Part;
-    const buffer = this.#buffers[0] as StageBuffer;
-    const twin = this.#entries.get(entry.key);
-    if (twin !== undefined) {
-      if (!buffer.holds(twin, entry.values)) {
-        this.#rejects.push({ reason: 'identity_clash', timeMs: row.timeMs, rawText: row.rawText() });
-      }
-      return;
+    const { entry, shared } = row.parts();
+    const added = (this.#buffers[0] as StageBuffer).appendUnique(entry);
+    if (added === 'clash') {
+      this.#rejects.push({ reason: 'identity_clash', timeMs: row.timeMs, rawText: row.rawText() });
     }
-    this.#entries.set(entry.key, buffer.append(entry.values));
-    this.#days.add(Math.floor(row.timeMs / DAY_MS) * DAY_MS);
-    for (let index = 1; index < row.parts.length; index++) {
-      const part = row.parts[index];
-      if (part !== null && part !== undefined) this.#share(index, part);
+    if (added !== 'added') return;
+    const day = Math.floor(row.timeMs / DAY_MS);
+    if (day !== this.#day) this.#days.add(day * DAY_MS);
+    this.#day = day;
+    for (let index = 0; index < shared.length; index++) {
+      const part = shared[index];
+      if (part !== null && part !== undefined) this.#share(index + 1, part);
     }
   }
 

@@ -2,7 +2,6 @@ import type { Cursor, Ms } from '../model.ts';
 import { isRow, type Page } from '../sources/source.ts';
 import type { BatchContent } from './ledger.ts';
 
-const MAX_ENTRIES = 5_000;
 const MAX_BYTES = 16 * 1024 * 1024;
 const MAX_AGE_MS = 1_000;
 
@@ -33,7 +32,7 @@ export class BatchInHand {
   /** True when one more page would only make the transaction larger. */
   get full(): boolean {
     return (
-      (this.#content?.fetched ?? 0) >= MAX_ENTRIES ||
+      (this.#content !== null && this.#content.fetched >= this.#content.most) ||
       this.#bytes >= MAX_BYTES ||
       (!this.empty && performance.now() - this.#since >= MAX_AGE_MS)
     );
@@ -50,8 +49,7 @@ export class BatchInHand {
     }
     this.#lastEntryAt = lastMs ?? this.#lastEntryAt;
     for (const name of page.unknown) this.#unknown.add(name);
-    // What the batch keeps of it is copied.
-    page.release?.();
+    this.#content.endPage(() => page.release?.());
     this.#pages++;
     this.#bytes += page.bytes;
     this.#cursor = page.next;

@@ -41,7 +41,11 @@ export type Next =
 export interface BatchContent {
   /** Entries taken so far: rows and rejects. */
   readonly fetched: number;
+  /** With so many entries it is to be stored: more would only make the transaction larger. */
+  readonly most: number;
   add(made: Row | Reject): void;
+  /** All of a page was added. Calls `release`, now or later, when it needs nothing of the page any more. */
+  endPage(release: () => void): void;
 }
 
 /** One transaction's worth. */

@@ -90,7 +90,7 @@ async function recountWindow(context: RecountContext, window: Span): Promise<Win
   })) {
     for (const made of page.entries) {
       if (made.timeMs !== null && !inside(made.timeMs)) continue;
-      if (isRow(made)) given.set(made.parts[0]?.key ?? '', made.timeMs);
+      if (isRow(made)) given.set(made.key, made.timeMs);
       else rejects.push(made);
     }
     ended = page.next === null;

@@ -1,6 +1,6 @@
 import { isAscii, isUtf8 } from 'node:buffer';
-import { giveBack, IntList } from './int-list.ts';
-import { sameBytes } from './names.ts';
+import { sameBytes } from '../bytes.ts';
+import { IntList, SPARE } from './int-list.ts';
 import { ENTRY, FLAGS, KIND, MEMBER, type Tape } from './tape.ts';
 import {
   CLOSE_ARRAY,
@@ -64,13 +64,13 @@ export function scanPage(bytes: Buffer, keys: readonly string[], container: stri
 type Place = { readonly from: number; readonly to: number; readonly length: number };
 
 class Scanner extends Tokens {
-  readonly entries = new IntList();
-  readonly members = new IntList();
+  readonly entries = new IntList(SPARE.short);
+  readonly members = new IntList(SPARE.long);
   readonly #container: Buffer | null;
   /** Members of the entry's container, until the entry's own are all put down. */
-  readonly #inner = new IntList();
+  readonly #inner = new IntList(SPARE.short);
   /** Names of the objects that are open. */
-  readonly #names = new IntList();
+  readonly #names = new IntList(SPARE.short);
 
   constructor(bytes: Buffer, container: string | null) {
     super(bytes);
@@ -104,8 +104,8 @@ class Scanner extends Tokens {
 
   /** Gives the lists back that only the scan needed. */
   close(): void {
-    giveBack(this.#inner.data);
-    giveBack(this.#names.data);
+    SPARE.short.giveBack(this.#inner.data);
+    SPARE.short.giveBack(this.#names.data);
   }
 
   /** The array of entries; -1 where one of them is no object. */

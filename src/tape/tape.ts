@@ -1,4 +1,4 @@
-import { giveBack } from './int-list.ts';
+import { SPARE } from './int-list.ts';
 
 /** What a member's value is, in the lowest three bits of its mark. */
 export const KIND = {
@@ -45,8 +45,8 @@ export interface Tape {
 
 /** Gives back what a tape was written on; nothing may be read from it any more. */
 export function releaseTape({ entries, members }: Tape): void {
-  giveBack(entries);
-  giveBack(members);
+  SPARE.short.giveBack(entries);
+  SPARE.long.giveBack(members);
 }
 
 /** Where the JSON text of an entry stands in the bytes. */

@@ -1,4 +1,4 @@
-import { sameBytes } from './names.ts';
+import { sameBytes } from '../bytes.ts';
 import { BACKSLASH, INEXACT, KIND, UNICODE } from './tape.ts';
 
 /** Thrown at what is no JSON, or not as any API prints it; caught by `scanPage`. */

@@ -76,7 +76,7 @@ export async function readStubbornly(stream: Stream, window: Span): Promise<Read
   for (let attempt = 0; attempt < 60; attempt++) {
     try {
       for await (const page of stream.read({ window, cursor, ...turn() })) {
-        for (const made of page.entries) if (isRow(made)) rows.set(made.parts[0]?.key ?? '', made);
+        for (const made of page.entries) if (isRow(made)) rows.set(made.key, made);
         cursor = page.next;
       }
       return rows;

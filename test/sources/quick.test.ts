@@ -15,7 +15,7 @@ import { tables as qstashTables } from '../../src/sources/qstash/table.ts';
 import type { Stage } from '../../src/sources/tables.ts';
 import { hostileJson } from '../hostile.ts';
 import { entriesOf, exactly, keeping } from './entries.ts';
-import { stored } from './stored.ts';
+import { partsOf, stored } from './stored.ts';
 
 const NOW = Date.parse('2026-11-21T00:00:00Z');
 const ID = 'AQAAAYQPdOGI7j3tBQAAAABBWVFQZE9iM0FBQm9Scm1Mc0JEM25BQUE';
@@ -30,7 +30,7 @@ function outcome(
   return {
     rows: rows.map((row) => ({
       timeMs: row.timeMs,
-      keys: row.parts.map((part) => part?.key ?? null),
+      keys: partsOf(row).map((part) => part?.key ?? null),
       stored: stages.map((_, stage) => stored(row, stages, stage)),
     })),
     texts: rows.map((row) => row.rawText()),

@@ -16,6 +16,7 @@ import type { Part, Stage, StageColumn, Value } from '../../src/sources/tables.t
 import { hostileJson, hostileString, objectText } from '../hostile.ts';
 import { createDatabase, withClient } from '../postgres.ts';
 import { entriesOf, keeping } from './entries.ts';
+import { partsOf } from './stored.ts';
 
 const TIME = 1_777_634_400_083;
 const ENTRIES = 200;
@@ -92,7 +93,7 @@ test('I7: hostile QStash entries come back equal from a real Postgres', async ()
       const { rows } = normalise(entriesOf(`{"events":[${texts.join(',')}]}`, ['events']));
       expect(rows.length).toBe(ENTRIES);
       for (const [index, row] of rows.entries()) {
-        const [log, request] = row.parts;
+        const [log, request] = partsOf(row);
         const back = rebuildQstash(
           await roundTrip(client, qstashTables.stages[0], log),
           request === null ? null : await roundTrip(client, qstashTables.stages[1], request),
@@ -120,7 +121,7 @@ test.each(['v1', 'v2'] as const)(
         expect(rows.length).toBe(ENTRIES);
         for (const [index, row] of rows.entries()) {
           const back = rebuildDatadog(
-            await roundTrip(client, datadogTables.stages[0], row.parts[0]),
+            await roundTrip(client, datadogTables.stages[0], partsOf(row)[0]),
             transport,
           );
           if (!equalJson(back, texts[index] ?? '')) throw new Error(`sent ${texts[index]}\nrebuilt ${back}`);

@@ -2,9 +2,21 @@ import type { StoredRow, StoredValue } from '../../src/sources/rebuild.ts';
 import type { Row } from '../../src/sources/source.ts';
 import type { Part, Stage, Utf8, Value } from '../../src/sources/tables.ts';
 
+/** What a row adds to each stage, to be kept: none of it is written over when another row is asked. */
+export function partsOf(row: Row): readonly (Part | null)[] {
+  const { entry, shared } = row.parts();
+  return [{ key: row.key, values: entry }, ...shared].map(
+    (part) =>
+      part && {
+        key: part.key,
+        values: part.values.map((value) => (isUtf8(value) ? { ...value } : value)),
+      },
+  );
+}
+
 /** Part `stage` of a row as Postgres would give it back, in place of a Postgres; throws on what Postgres would refuse. */
 export function stored(row: Row, stages: readonly Stage[], stage: number): StoredRow | null {
-  const part = row.parts[stage];
+  const part = partsOf(row)[stage];
   return part === null || part === undefined ? null : storedPart(part, stages[stage]);
 }
 

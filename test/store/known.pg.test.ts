@@ -3,7 +3,7 @@ import type { App } from '../../src/app.ts';
 import type { Row } from '../../src/sources/source.ts';
 import { createMeter } from '../../src/sources/stream.ts';
 import { withClient } from '../../src/store/connection.ts';
-import { askKnown, type Known, prepareBatch } from '../../src/store/loader.ts';
+import { askKnown, type Known } from '../../src/store/loader.ts';
 import { keep } from '../sources/entries.ts';
 import { createWorld, pageIsBatch, START, type World } from '../world.ts';
 
@@ -21,8 +21,8 @@ afterEach(async () => {
 /** How many of these rows are stored, by the store's own asking. */
 async function known({ store, streams }: App, rows: readonly Row[]): Promise<Known> {
   const stream = streams[0]?.stream as App['streams'][number]['stream'];
-  const batch = prepareBatch(stream.tables, rows, []);
-  return withClient(store.pool, (client) => askKnown(client, stream.tables, batch, stream.id));
+  const keys = rows.map((row) => row.key);
+  return withClient(store.pool, (client) => askKnown(client, stream.tables, keys, stream.id));
 }
 
 async function rowsOf({ streams }: App): Promise<Row[]> {

@@ -19,7 +19,8 @@ function tablesOf(columns: readonly StageColumn[]): SourceTables {
 
 const rowOf = (values: Part['values']): Row => ({
   timeMs: 0,
-  parts: [{ key: String(values[0]), values }],
+  key: String(values[0]),
+  parts: () => ({ entry: values, shared: [] }),
   rawText: () => '{}',
 });
 

@@ -17,6 +17,8 @@ function inHand(): BatchInHand {
       add: () => {
         fetched += 1;
       },
+      most: 5_000,
+      endPage: (release) => release(),
     };
   });
 }
@@ -24,7 +26,12 @@ function inHand(): BatchInHand {
 function page(entries: number, changes: Partial<Page> = {}): Page {
   const rows = Array.from(
     { length: entries },
-    (_, n): Row => ({ timeMs: n, parts: [], rawText: () => '{}' }),
+    (_, n): Row => ({
+      timeMs: n,
+      key: String(n),
+      parts: () => ({ entry: [], shared: [] }),
+      rawText: () => '{}',
+    }),
   );
   return {
     entries: rows,

@@ -96,7 +96,8 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
     const id = value.id as string;
     return {
       timeMs,
-      parts: [{ key: `${id}:${timeMs}`, values: [id.replaceAll('\0', ''), timeMs, escapeJson(raw)] }],
+      key: `${id}:${timeMs}`,
+      parts: () => ({ entry: [id.replaceAll('\0', ''), timeMs, escapeJson(raw)], shared: [] }),
       rawText: () => raw,
     };
   };

@@ -118,7 +118,8 @@ function readEntry(entry: RawEntry, now: Ms, context: Context): Row | Reject {
   values[ESCAPED] = draft.escaped;
   return {
     timeMs,
-    parts: [{ key: `${eventId}:${timeMs}`, values }],
+    key: `${eventId}:${timeMs}`,
+    parts: () => ({ entry: values, shared: [] }),
     rawText: () => rawText(entry, redactor),
   };
 }

@@ -1,8 +1,7 @@
-import { needsEscape } from '../../escape.ts';
 import type { Ms } from '../../model.ts';
 import type { Redactor } from '../../redact.ts';
 import { redactJson } from '../../redact-json.ts';
-import { nameTable } from '../../tape/names.ts';
+import { type NameTable, nameTable } from '../../tape/names.ts';
 import {
   endMember,
   entrySpan,
@@ -14,20 +13,19 @@ import {
   memberText,
   type Tape,
   UNICODE,
-  valueFrom,
-  valueTo,
 } from '../../tape/tape.ts';
 import { timeFlaw } from '../entry.ts';
 import { storableMs } from '../fields.ts';
 import type { Row } from '../source.ts';
-import type { Value } from '../tables.ts';
+import type { RowParts, Utf8Slot, Value } from '../tables.ts';
+import { createSlots, isTextList, isUsualText, pointAt } from '../usual.ts';
 import { CONTAINER, columnOf, type Transport, TYPE } from './fields.ts';
-import { decodeId } from './id.ts';
+import { decodeId, type LogId } from './id.ts';
 import { tables } from './table.ts';
 import { sourceOf } from './tags.ts';
 import type { TimestampReader } from './timestamp.ts';
 
-const BLANK: readonly Value[] = (tables.stages[0]?.columns ?? []).map(() => null);
+const COLUMNS = tables.stages[0]?.columns ?? [];
 const COLUMN = {
   eventId: columnOf('event_id'),
   id: columnOf('id'),
@@ -38,13 +36,15 @@ const COLUMN = {
   intakeTime: columnOf('intake_time'),
   escaped: columnOf('escaped'),
 };
-const [ATTRIBUTES, TAGS, TIMESTAMP] = [0, 1, 2];
 const TEXTS = ['message', 'host', 'service', 'status'];
-const TEXT_COLUMNS = TEXTS.map(columnOf);
-const INNER = nameTable(['attributes', 'tags', 'timestamp', ...TEXTS]);
-const FIRST_TEXT = 3;
+const INNER_NAMES = ['attributes', 'tags', 'timestamp', ...TEXTS];
+/** The columns of the names. */
+const INNER_COLUMNS = INNER_NAMES.map(columnOf);
+const INNER = nameTable(INNER_NAMES);
+const [ID, LOG, LOG_TYPE] = [0, 1, 2];
 /** No known id is longer; a longer one is looked at for more. */
 const MAX_ID = 134;
+const NOTHING_SHARED: RowParts['shared'] = [];
 
 /**
  * Reads logs of which all is known and fits its column straight from their bytes: what they take to be read is most
@@ -55,76 +55,144 @@ export function createQuickReader(
   timestamps: TimestampReader,
   redactor: Redactor,
 ): (tape: Tape, index: number, now: Ms) => Row | null {
-  const [ID, LOG, LOG_TYPE] = [0, 1, 2];
-  const outer = nameTable(['id', CONTAINER[transport], ...(transport === 'v2' ? ['type'] : [])]);
-  const outerMembers = transport === 'v2' ? 3 : 2;
-  return (tape, index, now) => {
+  const reader = new QuickReader(transport, timestamps, redactor);
+  return (tape, index, now) => reader.read(tape, index, now);
+}
+
+class QuickRow implements Row {
+  readonly timeMs: Ms;
+  readonly id: LogId;
+  readonly rawId: string;
+  readonly tape: Tape;
+  readonly index: number;
+  readonly #reader: QuickReader;
+
+  constructor(reader: QuickReader, tape: Tape, index: number, rawId: string, id: LogId) {
+    this.#reader = reader;
+    this.tape = tape;
+    this.index = index;
+    this.timeMs = id.eventMs;
+    this.rawId = rawId;
+    this.id = id;
+  }
+
+  get key(): string {
+    return `${this.id.innerId}:${this.timeMs}`;
+  }
+
+  parts(): RowParts {
+    return this.#reader.parts(this);
+  }
+
+  rawText(): string {
+    const [from, to] = entrySpan(this.tape, this.index);
+    return redactJson(this.tape.bytes.toString('utf8', from, to), this.#reader.redactor);
+  }
+}
+
+/** What it holds of a log is written anew for each: hardly anything is left for the collector. */
+class QuickReader {
+  readonly redactor: Redactor;
+  readonly #timestamps: TimestampReader;
+  readonly #outer: NameTable;
+  readonly #outerMembers: number;
+  /** The log whose members were looked up last. */
+  #tape: Tape | null = null;
+  #index = -1;
+  /** The member that fills each column; -1: absent. */
+  readonly #own = COLUMNS.map(() => -1);
+  readonly #values: Value[] = COLUMNS.map(() => null);
+  readonly #slots = createSlots(COLUMNS.length);
+  readonly #parts: RowParts = { entry: this.#values, shared: NOTHING_SHARED };
+
+  constructor(transport: Transport, timestamps: TimestampReader, redactor: Redactor) {
+    this.redactor = redactor;
+    this.#timestamps = timestamps;
+    this.#outer = nameTable(['id', CONTAINER[transport], ...(transport === 'v2' ? ['type'] : [])]);
+    this.#outerMembers = transport === 'v2' ? 3 : 2;
+  }
+
+  read(tape: Tape, index: number, now: Ms): Row | null {
+    const rawId = this.#rawId(tape, index);
+    if (rawId === null || !this.#look(tape, index, true)) return null;
+    const timestamp = this.#own[COLUMN.timestamp] as number;
+    if (timestamp < 0) return null;
+    const timeMs = this.#timestamps.canonical(memberText(tape, timestamp));
+    if (timeFlaw(timeMs, now) !== null) return null;
+    const id = decodeId(rawId);
+    return id === null || id.eventMs !== timeMs ? null : new QuickRow(this, tape, index, rawId, id);
+  }
+
+  parts({ tape, index, id, rawId }: QuickRow): RowParts {
+    if (this.#tape !== tape || this.#index !== index) this.#look(tape, index, false);
+    const values = this.#values;
+    for (let column = 0; column < values.length; column += 1) {
+      const member = this.#own[column] as number;
+      values[column] = member < 0 ? null : this.#text(tape, member, column);
+    }
+    const tags = this.#own[COLUMN.tags] as number;
+    if (tags >= 0) {
+      const texts: readonly string[] = JSON.parse(memberJson(tape, tags));
+      values[COLUMN.tags] = texts;
+      values[COLUMN.source] = sourceOf(texts);
+    }
+    values[COLUMN.eventId] = id.innerId;
+    values[COLUMN.id] = rawId;
+    values[COLUMN.timestamp] = id.eventMs;
+    values[COLUMN.intakeTime] = storableMs(id.intakeMs);
+    values[COLUMN.escaped] = false;
+    return this.#parts;
+  }
+
+  /** The id, where beside it there is but the log itself. */
+  #rawId(tape: Tape, index: number): string | null {
     let id: string | null = null;
     const first = firstMember(tape, index);
     const end = endMember(tape, index);
-    if (end - first !== outerMembers) return null;
+    if (end - first !== this.#outerMembers) return null;
     for (let member = first; member < end; member += 1) {
-      const name = outer.find(tape, member);
+      const name = this.#outer.find(tape, member);
       const kind = kindOf(tape, member);
       if (name === ID && kind === KIND.text) id = memberText(tape, member);
       else if (name === LOG_TYPE && kind === KIND.text && memberText(tape, member) === TYPE) continue;
       else if (name !== LOG || kind !== KIND.object) return null;
     }
-    if (id === null || id.length > MAX_ID) return null;
-    const values = BLANK.slice();
-    let timeMs = Number.NaN;
-    const endInner = endMember(tape, index, true);
-    for (let member = firstMember(tape, index, true); member < endInner; member += 1) {
-      const name = INNER.find(tape, member);
-      const kind = kindOf(tape, member);
-      if (name >= FIRST_TEXT) {
-        const value = textValue(tape, member, kind);
-        if (value === null) return null;
-        values[TEXT_COLUMNS[name - FIRST_TEXT] as number] = value;
-      } else if (name === ATTRIBUTES) {
-        if (kind !== KIND.object || hasFlag(tape, member, UNICODE)) return null;
-        values[COLUMN.attributes] = {
-          bytes: tape.bytes,
-          from: valueFrom(tape, member),
-          to: valueTo(tape, member),
-        };
-      } else if (name === TAGS) {
-        const tags = kind === KIND.array && !hasFlag(tape, member, UNICODE) ? tagsOf(tape, member) : null;
-        if (tags === null) return null;
-        values[COLUMN.tags] = tags;
-        values[COLUMN.source] = sourceOf(tags);
-      } else if (name === TIMESTAMP && kind === KIND.text)
-        timeMs = timestamps.canonical(memberText(tape, member));
-      else return null;
+    return id === null || id.length > MAX_ID ? null : id;
+  }
+
+  /** Finds a log's members. False where one is not known or, if `strict`, not as usual. */
+  #look(tape: Tape, index: number, strict: boolean): boolean {
+    this.#tape = null;
+    this.#own.fill(-1);
+    const end = endMember(tape, index, true);
+    for (let member = firstMember(tape, index, true); member < end; member += 1) {
+      const column = INNER_COLUMNS[INNER.find(tape, member)];
+      if (column === undefined || (strict && !isUsual(tape, member, column))) return false;
+      this.#own[column] = member;
     }
-    if (timeFlaw(timeMs, now) !== null) return null;
-    const decoded = decodeId(id);
-    if (decoded === null || decoded.eventMs !== timeMs) return null;
-    values[COLUMN.eventId] = decoded.innerId;
-    values[COLUMN.id] = id;
-    values[COLUMN.timestamp] = timeMs;
-    values[COLUMN.intakeTime] = storableMs(decoded.intakeMs);
-    values[COLUMN.escaped] = false;
-    const { bytes } = tape;
-    const [from, to] = entrySpan(tape, index);
-    return {
-      timeMs,
-      parts: [{ key: `${decoded.innerId}:${timeMs}`, values }],
-      rawText: () => redactJson(bytes.toString('utf8', from, to), redactor),
-    };
-  };
+    this.#tape = tape;
+    this.#index = index;
+    return true;
+  }
+
+  /** The place of a text or of JSON; an escaped text itself. */
+  #text(tape: Tape, member: number, column: number): Value {
+    if (kindOf(tape, member) === KIND.escaped) return memberText(tape, member);
+    return pointAt(this.#slots[column] as Utf8Slot, tape, member);
+  }
 }
 
-function textValue(tape: Tape, member: number, kind: number): Value {
-  if (kind === KIND.text)
-    return { bytes: tape.bytes, from: valueFrom(tape, member), to: valueTo(tape, member) };
-  if (kind !== KIND.escaped) return null;
-  const text = memberText(tape, member);
-  return needsEscape(text) ? null : text;
-}
-
-function tagsOf(tape: Tape, member: number): readonly string[] | null {
-  const tags: unknown[] = JSON.parse(memberJson(tape, member));
-  for (const tag of tags) if (typeof tag !== 'string') return null;
-  return tags as readonly string[];
+/** Whether a member fits its column as it is. */
+function isUsual(tape: Tape, member: number, column: number): boolean {
+  const kind = kindOf(tape, member);
+  switch (column) {
+    case COLUMN.attributes:
+      return kind === KIND.object && !hasFlag(tape, member, UNICODE);
+    case COLUMN.tags:
+      return !hasFlag(tape, member, UNICODE) && isTextList(tape, member);
+    case COLUMN.timestamp:
+      return kind === KIND.text;
+    default:
+      return isUsualText(tape, member);
+  }
 }

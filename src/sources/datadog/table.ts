@@ -2,8 +2,8 @@ import type { SourceTables, StageColumn } from '../tables.ts';
 
 const COLUMNS: readonly StageColumn[] = [
   { name: 'event_id', type: 'text' },
-  { name: 'id', type: 'text', volatile: true },
   { name: 'timestamp', type: 'timestamptz' },
+  { name: 'id', type: 'text', volatile: true },
   { name: 'host', type: 'text' },
   { name: 'service', type: 'text' },
   { name: 'status', type: 'text' },

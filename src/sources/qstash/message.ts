@@ -1,5 +1,5 @@
 import type { Ms } from '../../model.ts';
-import type { Stage, StageColumn, Value } from '../tables.ts';
+import type { Merge, Stage, StageColumn, Value } from '../tables.ts';
 
 /** What one entry says of its message, in the order of the stage. */
 const COLUMNS = [
@@ -26,11 +26,15 @@ const COLUMNS = [
 
 const NAMES = COLUMNS.map((column) => column.name);
 const at = (name: (typeof NAMES)[number]) => NAMES.indexOf(name);
+const MESSAGE_ID = at('message_id');
 const CREATED_AT = at('created_at');
 const FIRST_ACTIVE_AT = at('first_active_at');
-/** Descriptions: should entries ever differ, the greatest value stays, in whatever order they come. */
-const DESCRIPTIONS = [at('url'), at('queue_name'), at('schedule_id'), at('topic_name'), at('endpoint_name')];
+const URL_COLUMN = at('url');
 const LABELS = at('labels');
+/** What the message takes from what was sent, in the order of `MessageFacts.shared`. */
+const SHARED = [at('queue_name'), at('schedule_id'), at('topic_name'), at('endpoint_name'), LABELS];
+/** Descriptions: should entries ever differ, the greatest value stays, in whatever order they come. */
+const DESCRIPTIONS = [URL_COLUMN, ...SHARED.slice(0, 4)];
 const STATE = at('state');
 const STATE_END = at('finished_at');
 const ERROR = at('last_error');
@@ -74,31 +78,26 @@ export interface MessageFacts {
   readonly shared: readonly (string | readonly string[] | null)[];
 }
 
-/** The message's row after this entry alone. */
-export function messageValues(facts: MessageFacts): Value[] {
+/** The message's row after this entry alone, written over `values`. */
+export function messageValues(facts: MessageFacts, values: Value[] = NAMES.map(() => null)): Value[] {
   const { messageId, timeMs, id, rank, state, url, error, responseStatus, shared } = facts;
   const failed = error !== null;
-  return [
-    messageId,
-    state === 'CREATED' ? timeMs : null,
-    state === 'ACTIVE' ? timeMs : null,
-    url,
-    shared[0] ?? null,
-    shared[1] ?? null,
-    shared[2] ?? null,
-    shared[3] ?? null,
-    shared[4] ?? null,
-    state,
-    timeMs,
-    rank,
-    id,
-    terminalOf(state) > 0 ? timeMs : null,
-    error,
-    failed ? timeMs : null,
-    failed ? rank : null,
-    failed ? id : null,
-    failed ? responseStatus : null,
-  ];
+  values[MESSAGE_ID] = messageId;
+  values[CREATED_AT] = state === 'CREATED' ? timeMs : null;
+  values[FIRST_ACTIVE_AT] = state === 'ACTIVE' ? timeMs : null;
+  for (let at = 0; at < SHARED.length; at += 1) values[SHARED[at] as number] = shared[at] ?? null;
+  values[URL_COLUMN] = url;
+  values[STATE] = state;
+  values[STATE + 1] = timeMs;
+  values[STATE + 2] = rank;
+  values[STATE + 3] = id;
+  values[STATE_END] = terminalOf(state) > 0 ? timeMs : null;
+  values[ERROR] = error;
+  values[ERROR + 1] = failed ? timeMs : null;
+  values[ERROR + 2] = failed ? rank : null;
+  values[ERROR + 3] = failed ? id : null;
+  values[ERROR_END] = failed ? responseStatus : null;
+  return values;
 }
 
 /** A message's rows: of one batch they are folded here, with what is stored by the same rules in SQL. */
@@ -164,46 +163,66 @@ function compareTexts(a: readonly string[], b: readonly string[]): number {
   return a.length - b.length;
 }
 
-const STATE_WINS = wins((row) => `logkeep.qstash_terminal(${row}.state)`);
+/** As `logkeep.qstash_terminal` of the state; a function's text would be read anew at each place, for each batch. */
+const terminalRank = (row: string) => `greatest(${row}.state_rank - ${RANK.CANCEL_REQUESTED}, 0)`;
+const STATE_WINS = wins(terminalRank('excluded'), terminalRank('m'));
 const ERROR_WINS = `(excluded.error_at is not null and (m.error_at is null
     or (excluded.error_at, excluded.error_rank, excluded.error_id) > (m.error_at, m.error_rank, m.error_id)))`;
 
-function wins(terminal: (row: string) => string): string {
-  const [e, m] = [terminal('excluded'), terminal('m')];
+function wins(e: string, m: string): string {
   return `(${e} > ${m} or ${e} = ${m} and case when ${e} > 0
     then (m.state_at, excluded.state_rank, excluded.state_id) > (excluded.state_at, m.state_rank, m.state_id)
     else (excluded.state_at, excluded.state_rank, excluded.state_id) > (m.state_at, m.state_rank, m.state_id) end)`;
 }
 
+const LEAST = NAMES.slice(CREATED_AT, FIRST_ACTIVE_AT + 1);
+const GREATEST = NAMES.slice(FIRST_ACTIVE_AT + 1, STATE);
+
 /** What becomes of a stored row `m` by a batch's row `excluded`. */
-const UPDATE: readonly (readonly [column: string, expression: string])[] = [
-  ...NAMES.slice(CREATED_AT, FIRST_ACTIVE_AT + 1).map(
-    (name) => [name, `least(m.${name}, excluded.${name})`] as const,
-  ),
-  ...NAMES.slice(FIRST_ACTIVE_AT + 1, STATE).map(
-    (name) => [name, `greatest(m.${name} collate "C", excluded.${name})`] as const,
-  ),
-  ...NAMES.slice(STATE, STATE_END + 1).map((name) => [name, choice(STATE_WINS, name)] as const),
-  ...NAMES.slice(ERROR, ERROR_END + 1).map((name) => [name, choice(ERROR_WINS, name)] as const),
-  ['attempts', 'm.attempts + excluded.attempts'],
+const UPDATE: readonly string[] = [
+  ...LEAST.map((name) => `${name} = least(m.${name}, excluded.${name})`),
+  ...GREATEST.map((name) => `${name} = greatest(m.${name} collate "C", excluded.${name})`),
+  ...NAMES.slice(STATE, STATE_END + 1).map((name) => choice(STATE_WINS, name)),
+  ...NAMES.slice(ERROR, ERROR_END + 1).map((name) => choice(ERROR_WINS, name)),
+  'attempts = m.attempts + excluded.attempts',
+];
+
+/** Whether `UPDATE` changes anything: who wins differs from who is stored. */
+const CHANGES: readonly string[] = [
+  'excluded.attempts > 0',
+  STATE_WINS,
+  ERROR_WINS,
+  ...LEAST.map((name) => beats(name, `excluded.${name} < m.${name}`)),
+  ...GREATEST.map((name) => beats(name, `excluded.${name} > m.${name} collate "C"`)),
 ];
 
 function choice(condition: string, name: string): string {
-  return `case when ${condition} then excluded.${name} else m.${name} end`;
+  return `${name} = case when ${condition} then excluded.${name} else m.${name} end`;
 }
+
+function beats(name: string, compared: string): string {
+  return `(excluded.${name} is not null and (m.${name} is null or ${compared}))`;
+}
+
+/** In no order, as with `qstash_request`. */
+const mergeMessages = (attempts: string) => `
+  insert into logkeep.qstash_message as m (stream, ${NAMES.join(', ')}, attempts)
+  select batch.stream, ${NAMES.map((name) => `s.${name}`).join(', ')}, coalesce(n.attempts, 0)
+  from batch, stage_qstash_message s ${attempts} n using (message_id)
+  on conflict (stream, message_id) do update set
+    ${UPDATE.join(',\n    ')}
+  where ${CHANGES.join('\n    or ')}`;
 
 /**
  * Brings messages up to date: only those with entries that are really new, so that reading again writes nothing.
  * All but the attempts may be folded again without harm; attempts count new rows.
  */
-export const MESSAGE_MERGE = `
-  insert into logkeep.qstash_message as m (stream, ${NAMES.join(', ')}, attempts)
-  select batch.stream, ${NAMES.map((name) => `s.${name}`).join(', ')}, n.attempts
-  from batch, stage_qstash_message s join (
+export const MESSAGE_MERGE: Merge = {
+  name: 'message',
+  sql: mergeMessages(`join (
     select message_id, (count(*) filter (where state = 'ACTIVE'))::integer as attempts
-    from new_row group by message_id) n using (message_id)
-  order by s.message_id
-  on conflict (stream, message_id) do update set
-    ${UPDATE.map(([column, expression]) => `${column} = ${expression}`).join(',\n    ')}
-  where (${UPDATE.map(([column]) => `m.${column}`).join(', ')}) is distinct from
-    (${UPDATE.map(([, expression]) => expression).join(', ')})`;
+    from new_row group by message_id)`),
+  allNew: mergeMessages(`left join (
+    select message_id, count(*)::integer as attempts
+    from new_row where state = 'ACTIVE' group by message_id)`),
+};

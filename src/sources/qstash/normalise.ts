@@ -105,7 +105,8 @@ function readEntry(
   });
   return {
     timeMs,
-    parts: [{ key: `${id}:${timeMs}`, values }, request.part, { key: messageId, values: message }],
+    key: `${id}:${timeMs}`,
+    parts: () => ({ entry: values, shared: [request.part, { key: messageId, values: message }] }),
     rawText: () => rawText(entry, redactor),
   };
 }

@@ -1,11 +1,9 @@
 import { hash } from 'node:crypto';
-import { needsEscape } from '../../escape.ts';
 import type { Ms } from '../../model.ts';
 import type { Redactor } from '../../redact.ts';
 import { redactJson } from '../../redact-json.ts';
 import { nameTable } from '../../tape/names.ts';
 import {
-  BACKSLASH,
   endMember,
   entrySpan,
   firstMember,
@@ -14,28 +12,28 @@ import {
   KIND,
   kindOf,
   memberInteger,
-  memberJson,
   memberText,
   type Tape,
   UNICODE,
   valueFrom,
   valueTo,
 } from '../../tape/tape.ts';
-import { idFlaw, timeFlaw } from '../entry.ts';
-import { decodeBase64, headersJson, storableMs } from '../fields.ts';
+import { timeFlaw } from '../entry.ts';
+import type { FieldKind } from '../fields.ts';
 import type { Row } from '../source.ts';
-import type { Value } from '../tables.ts';
+import type { Part, RowParts, Value } from '../tables.ts';
 import { columnOf, FIELD, IDENTITY } from './fields.ts';
-import { messageValues, RANK } from './message.ts';
-import { createRequestMemory } from './request-memory.ts';
-import type { Sent } from './sent.ts';
+import { ColumnReader, isUsual } from './members.ts';
+import { MESSAGE_STAGE, messageValues, RANK } from './message.ts';
+import { createRequestMemory, type RequestMemory } from './request-memory.ts';
+import { Sent } from './sent.ts';
 import { tables } from './table.ts';
 import { told } from './told.ts';
 import { ToldBytes, tellMember } from './told-bytes.ts';
 
 const FIELDS = [...FIELD.values()];
 const NAMES = nameTable([...FIELD.keys()]);
-const BLANK: readonly Value[] = (tables.stages[0]?.columns ?? []).map(() => null);
+const COLUMNS = tables.stages[0]?.columns ?? [];
 const COLUMN = {
   entryId: columnOf(0, 'entry_id'),
   time: columnOf(0, 'time'),
@@ -47,9 +45,19 @@ const COLUMN = {
   error: columnOf(0, 'error'),
   responseStatus: columnOf(0, 'response_status'),
 };
+/** The kind of field that each column takes; null: none, or its value is at hand anyway. */
+const KINDS = COLUMNS.map((_, column) =>
+  column === COLUMN.time
+    ? null
+    : (FIELDS.find((field) => field.stage === 0 && field.column === column)?.kind ?? null),
+);
 /** For each field its place in the identity; -1: none. */
 const IN_IDENTITY = FIELDS.map(({ name }) => IDENTITY.indexOf(name));
 const ABSENT = Buffer.from(told(undefined, undefined));
+const STATES = Object.keys(RANK);
+const STATE_TABLE = nameTable(STATES);
+/** Whether a longer id is too long is to be seen from its text. */
+const MAX_ID_BYTES = 125;
 
 /**
  * Reads entries of which all is known and fits its column straight from their bytes: what they take to be read is
@@ -57,103 +65,168 @@ const ABSENT = Buffer.from(told(undefined, undefined));
  * too. What was sent is read exactly, once a message.
  */
 export function createQuickReader(redactor: Redactor): (tape: Tape, index: number, now: Ms) => Row | null {
-  const memory = createRequestMemory(redactor);
-  const identity = new ToldBytes();
+  const reader = new QuickReader(redactor);
+  return (tape, index, now) => reader.read(tape, index, now);
+}
+
+class QuickRow implements Row {
+  readonly timeMs: Ms;
+  /** 32 hex digits */
+  readonly id: string;
+  readonly tape: Tape;
+  readonly index: number;
+  readonly #reader: QuickReader;
+
+  constructor(reader: QuickReader, tape: Tape, index: number, timeMs: Ms, id: string) {
+    this.#reader = reader;
+    this.tape = tape;
+    this.index = index;
+    this.timeMs = timeMs;
+    this.id = id;
+  }
+
+  get key(): string {
+    return `${this.id}:${this.timeMs}`;
+  }
+
+  parts(): RowParts {
+    return this.#reader.parts(this);
+  }
+
+  rawText(): string {
+    const [from, to] = entrySpan(this.tape, this.index);
+    return redactJson(this.tape.bytes.toString('utf8', from, to), this.#reader.redactor);
+  }
+}
+
+/** What it holds of an entry is written anew for each: hardly anything is left for the collector. */
+class QuickReader {
+  readonly redactor: Redactor;
+  readonly #memory: RequestMemory;
+  readonly #told = new ToldBytes();
+  /** The entry whose members were looked up last. */
+  #tape: Tape | null = null;
+  #index = -1;
+  /** The member that fills each column; -1: absent. */
+  readonly #own = COLUMNS.map(() => -1);
   /** The members that tell the entry apart, in the identity's order; -1: absent. */
-  const telling = IDENTITY.map(() => -1);
-  const sent: Sent = { members: [], fields: [] };
-  return (tape, index, now) => {
-    const values = BLANK.slice();
-    telling.fill(-1);
-    sent.members.length = 0;
-    sent.fields.length = 0;
+  readonly #telling = IDENTITY.map(() => -1);
+  readonly #sent = new Sent();
+  readonly #values: Value[] = COLUMNS.map(() => null);
+  readonly #columns: ColumnReader;
+  readonly #message: { key: string; readonly values: Value[] } = {
+    key: '',
+    values: MESSAGE_STAGE.columns.map(() => null),
+  };
+  readonly #shared: (Part | null)[] = [null, this.#message];
+  readonly #parts: RowParts = { entry: this.#values, shared: this.#shared };
+
+  constructor(redactor: Redactor) {
+    this.redactor = redactor;
+    this.#columns = new ColumnReader(COLUMNS.length, redactor);
+    this.#memory = createRequestMemory(redactor);
+  }
+
+  read(tape: Tape, index: number, now: Ms): Row | null {
+    if (!this.#look(tape, index, true)) return null;
+    const own = this.#own;
+    const id = own[COLUMN.messageId] as number;
+    const time = own[COLUMN.time] as number;
+    if (id < 0 || time < 0) return null;
+    const idBytes = valueTo(tape, id) - valueFrom(tape, id);
+    if (kindOf(tape, id) !== KIND.text || idBytes === 0 || idBytes > MAX_ID_BYTES) return null;
+    const timeMs = memberInteger(tape, time);
+    if (timeFlaw(timeMs, now) !== null) return null;
+    // A state seen for the first time is to be reported.
+    if (this.#state(tape) === undefined) return null;
+    return new QuickRow(this, tape, index, timeMs, this.#identity(tape));
+  }
+
+  parts(row: QuickRow): RowParts {
+    const { tape, index, id, timeMs } = row;
+    if (this.#tape !== tape || this.#index !== index) this.#look(tape, index, false);
+    const idMember = this.#own[COLUMN.messageId] as number;
+    const { messageId, request } = this.#memory.read(tape, idMember, this.#sent);
+    const values = this.#values;
+    for (let column = 0; column < values.length; column += 1) {
+      const member = this.#own[column] as number;
+      const kind = KINDS[column] as FieldKind | null;
+      values[column] = member < 0 || kind === null ? null : this.#columns.value(tape, member, column, kind);
+    }
+    values[COLUMN.time] = timeMs;
+    values[COLUMN.entryId] = id;
+    values[COLUMN.requestHash] = request.hash;
+    values[COLUMN.escaped] = request.escaped;
+    const state = this.#state(tape) ?? null;
+    const message = this.#message;
+    message.key = messageId;
+    messageValues(
+      {
+        messageId,
+        timeMs,
+        id,
+        rank: state === null ? 0 : (RANK[state] as number),
+        state,
+        url: this.#text(tape, COLUMN.url),
+        error: this.#text(tape, COLUMN.error),
+        responseStatus: values[COLUMN.responseStatus] as number | null,
+        shared: request.shared,
+      },
+      message.values,
+    );
+    this.#shared[0] = request.part;
+    return this.#parts;
+  }
+
+  /** Finds an entry's members. False where one is not known or, if `strict`, not as usual. */
+  #look(tape: Tape, index: number, strict: boolean): boolean {
+    this.#tape = null;
+    this.#own.fill(-1);
+    this.#telling.fill(-1);
+    const sent = this.#sent;
+    sent.count = 0;
     const end = endMember(tape, index);
     for (let member = firstMember(tape, index); member < end; member += 1) {
       const which = NAMES.find(tape, member);
       const field = FIELDS[which];
-      if (field === undefined || field.spells !== null) return null;
+      if (field === undefined || field.spells !== null) return false;
       const place = IN_IDENTITY[which] as number;
-      if (place >= 0) telling[place] = member;
+      if (place >= 0) this.#telling[place] = member;
       if (field.stage === 1) {
-        if (hasFlag(tape, member, UNICODE | INEXACT)) return null;
-        sent.members.push(member);
-        sent.fields.push(field);
-        continue;
+        if (hasFlag(tape, member, UNICODE | INEXACT)) return false;
+        sent.add(member, field);
+      } else {
+        if (strict && !isUsual(tape, member, field.kind)) return false;
+        this.#own[field.column] = member;
       }
-      const value = columnValue(tape, member, field.kind, redactor);
-      if (value === null) return null;
-      values[field.column] = value;
     }
-    const messageId = values[COLUMN.messageId];
-    const timeMs = values[COLUMN.time];
-    const state = values[COLUMN.state] as string | null;
-    if (idFlaw(messageId) !== null || timeFlaw(timeMs, now) !== null) return null;
-    const rank = state === null ? 0 : RANK[state];
-    // A state seen for the first time is to be reported.
-    if (rank === undefined) return null;
-    const request = memory.read(tape, messageId as string, sent);
-    identity.clear();
-    for (let place = 0; place < telling.length; place += 1) {
-      const member = telling[place] as number;
-      if (member < 0) identity.told(ABSENT);
-      else tellMember(identity, tape, member);
-    }
-    const id = hash('sha256', identity.bytes, 'hex').slice(0, 32);
-    values[COLUMN.entryId] = id;
-    values[COLUMN.requestHash] = request.hash;
-    values[COLUMN.escaped] = request.escaped;
-    const message = messageValues({
-      messageId: messageId as string,
-      timeMs: timeMs as Ms,
-      id,
-      rank,
-      state,
-      url: values[COLUMN.url] as string | null,
-      error: values[COLUMN.error] as string | null,
-      responseStatus: values[COLUMN.responseStatus] as number | null,
-      shared: request.shared,
-    });
-    const { bytes } = tape;
-    const [from, to] = entrySpan(tape, index);
-    return {
-      timeMs: timeMs as Ms,
-      parts: [
-        { key: `${id}:${timeMs}`, values },
-        request.part,
-        { key: messageId as string, values: message },
-      ],
-      rawText: () => redactJson(bytes.toString('utf8', from, to), redactor),
-    };
-  };
-}
-
-/** A field's value for its column; null where it is not as usual. */
-function columnValue(tape: Tape, member: number, fieldKind: string, redactor: Redactor): Value {
-  const kind = kindOf(tape, member);
-  switch (fieldKind) {
-    case 'text': {
-      if (kind === KIND.text) return memberText(tape, member);
-      if (kind !== KIND.escaped) return null;
-      const text = memberText(tape, member);
-      return needsEscape(text) ? null : text;
-    }
-    case 'bytes':
-      return kind === KIND.text ? decodeBase64(memberText(tape, member)) : null;
-    case 'headers':
-      return kind === KIND.object && !hasFlag(tape, member, BACKSLASH | INEXACT)
-        ? headersValue(tape, member, redactor)
-        : null;
-    default: {
-      if (kind !== KIND.integer) return null;
-      const value = memberInteger(tape, member);
-      if (fieldKind === 'time') return storableMs(value);
-      return fieldKind === 'int4' && (value | 0) !== value ? null : value;
-    }
+    this.#tape = tape;
+    this.#index = index;
+    return true;
   }
-}
 
-function headersValue(tape: Tape, member: number, redactor: Redactor): Value {
-  const json = memberJson(tape, member);
-  if (tape.encoding !== 'latin1' || redactor.mayHide(json)) return headersJson(JSON.parse(json), redactor);
-  return { bytes: tape.bytes, from: valueFrom(tape, member), to: valueTo(tape, member) };
+  #identity(tape: Tape): string {
+    const content = this.#told;
+    content.clear();
+    for (let place = 0; place < this.#telling.length; place += 1) {
+      const member = this.#telling[place] as number;
+      if (member < 0) content.told(ABSENT);
+      else tellMember(content, tape, member);
+    }
+    return hash('sha256', content.bytes, 'hex').slice(0, 32);
+  }
+
+  /** Null: the entry has none; undefined: it is not known. */
+  #state(tape: Tape): string | null | undefined {
+    const member = this.#own[COLUMN.state] as number;
+    if (member < 0) return null;
+    if (kindOf(tape, member) !== KIND.text) return undefined;
+    return STATES[STATE_TABLE.findBytes(tape.bytes, valueFrom(tape, member), valueTo(tape, member))];
+  }
+
+  /** A text that outlives the page. */
+  #text(tape: Tape, column: number): string | null {
+    const member = this.#own[column] as number;
+    return member < 0 ? null : memberText(tape, member);
+  }
 }

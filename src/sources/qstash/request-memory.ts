@@ -1,73 +1,124 @@
+import { hashBytes, sameBytes } from '../../bytes.ts';
 import type { Redactor } from '../../redact.ts';
-import { sameBytes } from '../../tape/names.ts';
-import { KIND, kindOf, memberJson, memberText, memberTo, nameFrom, type Tape } from '../../tape/tape.ts';
+import {
+  KIND,
+  kindOf,
+  memberJson,
+  memberText,
+  memberTo,
+  nameFrom,
+  type Tape,
+  valueFrom,
+  valueTo,
+} from '../../tape/tape.ts';
 import type { QstashField } from './fields.ts';
 import { type Request, readRequest } from './request.ts';
-import { createSentReader, type Sent } from './sent.ts';
+import { type Sent, SentReader } from './sent.ts';
 
 /** So many messages are remembered, and so many slabs of what was sent. */
 const REMEMBERED = 5_000;
+/** A power of two, most of them free. */
+const SLOTS = 16_384;
 const SLABS = 32;
 const SLAB_BYTES = 256 * 1024;
 
-/** Reads what was sent, exactly, and knows it again by its bytes. */
-export interface RequestMemory {
-  read(tape: Tape, messageId: string, sent: Sent): Request;
+/** A message, and what was sent with it. */
+export interface Remembered {
+  readonly messageId: string;
+  readonly request: Request;
 }
 
-interface Remembered {
-  /** The members' names and values as they came, one behind the other, begin at `from` of the slab. */
+/** Reads what was sent, exactly, and knows it again by its bytes. */
+export interface RequestMemory {
+  /** Of the entry whose message id is the text of `id`, a member without escapes. */
+  read(tape: Tape, id: number, sent: Sent): Remembered;
+}
+
+interface Place extends Remembered {
+  /** Of the slab: the message's id, then the members' names and values as they came, one behind the other. */
   readonly slab: Buffer;
   readonly from: number;
+  readonly sentFrom: number;
   readonly to: number;
-  readonly request: Request;
 }
 
 /** The service repeats what was sent in each of a message's entries: all but the first are only compared. */
 export function createRequestMemory(redactor: Redactor): RequestMemory {
-  const known = new Map<string, Remembered>();
-  const readSent = createSentReader(redactor);
+  const reader = new SentReader(redactor);
+  /** By the bytes of the messages' ids: a string of each entry's would cost more than all the rest. */
+  const slots: (Place | null)[] = Array.from({ length: SLOTS }, () => null);
+  let known = 0;
   // One large buffer for many messages: a buffer each would cost more than what it holds.
   let slab = Buffer.alloc(0);
   let at = 0;
   let slabs = 0;
 
-  /** Copies the members into the slab; gives where they begin there. */
-  function copy(tape: Tape, members: readonly number[]): number {
-    let length = 0;
-    for (const member of members) length += memberTo(tape, member) - nameFrom(tape, member);
+  /** Makes room for a message's bytes in the slab. True: all others were forgotten for it. */
+  function makeRoom(length: number): boolean {
     if (at + length > slab.length) {
       slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, length));
       at = 0;
       slabs += 1;
     }
-    if (known.size >= REMEMBERED || slabs > SLABS) {
-      known.clear();
-      slabs = 1;
+    if (known < REMEMBERED && slabs <= SLABS) return false;
+    slots.fill(null);
+    known = 0;
+    slabs = 1;
+    return true;
+  }
+
+  function remember(tape: Tape, id: number, sent: Sent): Place {
+    const { bytes } = tape;
+    const [from, sentFrom] = [at, at + valueTo(tape, id) - valueFrom(tape, id)];
+    at += bytes.copy(slab, at, valueFrom(tape, id), valueTo(tape, id));
+    for (let index = 0; index < sent.count; index += 1) {
+      const member = sent.members[index] as number;
+      at += bytes.copy(slab, at, nameFrom(tape, member), memberTo(tape, member));
     }
-    const from = at;
-    for (const member of members)
-      at += tape.bytes.copy(slab, at, nameFrom(tape, member), memberTo(tape, member));
-    return from;
+    const messageId = memberText(tape, id);
+    const request =
+      reader.read(messageId) ??
+      readRequest({ messageId, value: valuesOf(tape, sent), odd: null, plain: true }, redactor);
+    return { messageId, request, slab, from, sentFrom, to: at };
   }
 
   return {
-    read(tape, messageId, sent) {
-      const remembered = known.get(messageId);
-      if (remembered !== undefined && isSame(tape, sent.members, remembered)) return remembered.request;
-      const from = copy(tape, sent.members);
-      const request =
-        readSent(tape, messageId, sent, slab, from) ??
-        readRequest({ messageId, value: valuesOf(tape, sent), odd: null, plain: true }, redactor);
-      known.set(messageId, { slab, from, to: at, request });
-      return request;
+    read(tape, id, sent) {
+      const { bytes } = tape;
+      const [from, to] = [valueFrom(tape, id), valueTo(tape, id)];
+      reader.show(tape, sent);
+      const home = hashBytes(bytes, from, to) & (SLOTS - 1);
+      let slot = home;
+      for (; ; slot = (slot + 1) & (SLOTS - 1)) {
+        const place = slots[slot] as Place | null;
+        if (place === null) break;
+        const length = place.sentFrom - place.from;
+        if (length !== to - from || !sameBytes(bytes, from, place.slab, place.from, length)) continue;
+        if (isSame(tape, sent, place)) return place;
+        break;
+      }
+      if (makeRoom(bytesOf(tape, id, sent))) slot = home;
+      if (slots[slot] === null) known += 1;
+      const place = remember(tape, id, sent);
+      slots[slot] = place;
+      return place;
     },
   };
 }
 
-function valuesOf(tape: Tape, { members, fields }: Sent): Record<string, unknown> {
+function bytesOf(tape: Tape, id: number, { members, count }: Sent): number {
+  let length = valueTo(tape, id) - valueFrom(tape, id);
+  for (let index = 0; index < count; index += 1) {
+    const member = members[index] as number;
+    length += memberTo(tape, member) - nameFrom(tape, member);
+  }
+  return length;
+}
+
+function valuesOf(tape: Tape, { members, fields, count }: Sent): Record<string, unknown> {
   const values: Record<string, unknown> = {};
-  for (const [index, member] of members.entries()) {
+  for (let index = 0; index < count; index += 1) {
+    const member = members[index] as number;
     const { name } = fields[index] as QstashField;
     const isText = kindOf(tape, member) <= KIND.escaped;
     values[name] = isText ? memberText(tape, member) : JSON.parse(memberJson(tape, member));
@@ -76,9 +127,9 @@ function valuesOf(tape: Tape, { members, fields }: Sent): Record<string, unknown
 }
 
 /** Names are known ones and no value has a bare quote, so equal bytes are equal members. */
-function isSame(tape: Tape, members: readonly number[], { slab, from, to }: Remembered): boolean {
-  let at = from;
-  for (let index = 0; index < members.length; index += 1) {
+function isSame(tape: Tape, { members, count }: Sent, { slab, sentFrom, to }: Place): boolean {
+  let at = sentFrom;
+  for (let index = 0; index < count; index += 1) {
     const member = members[index] as number;
     const start = nameFrom(tape, member);
     const length = memberTo(tape, member) - start;

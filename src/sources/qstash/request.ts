@@ -29,15 +29,21 @@ export const REQUEST_FIELDS: readonly QstashField[] = [...FIELD.values()].filter
   (field) => field.stage === 1,
 );
 /** A row of what was sent that says nothing yet. */
-export const BLANK: readonly null[] = (tables.stages[1]?.columns ?? []).map(() => null);
-const MESSAGE_ID = columnOf(1, 'message_id');
-const HASH = columnOf(1, 'hash');
-const EXTRA = columnOf(1, 'extra');
-const ESCAPED = columnOf(1, 'escaped');
-const LABEL = columnOf(1, 'label');
-const SHARED = ['queue_name', 'schedule_id', 'topic_name', 'endpoint_name', 'labels'].map((name) =>
+const BLANK: readonly null[] = (tables.stages[1]?.columns ?? []).map(() => null);
+/** Columns of what was sent that are filled beside its fields, and the label's. */
+export const REQUEST_COLUMN = {
+  messageId: columnOf(1, 'message_id'),
+  hash: columnOf(1, 'hash'),
+  extra: columnOf(1, 'extra'),
+  escaped: columnOf(1, 'escaped'),
+  label: columnOf(1, 'label'),
+};
+/** Columns that the message takes over, in the order of `Request.shared`. */
+export const SHARED = ['queue_name', 'schedule_id', 'topic_name', 'endpoint_name', 'labels'].map((name) =>
   columnOf(1, name),
 );
+
+const LABELS = SHARED.indexOf(columnOf(1, 'labels'));
 
 /** What an entry says that tells nothing of what was sent. */
 export const NOTHING: Request = { part: null, hash: null, shared: SHARED.map(() => null), escaped: false };
@@ -60,23 +66,22 @@ export function readRequest({ messageId, value, odd, plain }: EntryFields, redac
   if (spelt.length > 0) note(draft, SPELLING, JSON.stringify(spelt));
   const { values } = draft;
   const stored = plain ? messageId : escapeInto(draft, messageId);
-  values[EXTRA] = closeExtra(draft);
+  values[REQUEST_COLUMN.extra] = closeExtra(draft);
   return requestOf(stored, values, redactor.digest(content), draft.escaped);
 }
 
 /** A request with the digest of its content, of its message's id and its columns, the shared ones as text. */
-export function requestOf(messageId: string, values: Value[], digest: string, escaped: boolean): Request {
+function requestOf(messageId: string, values: Value[], digest: string, escaped: boolean): Request {
   const hash = digest.slice(0, 32);
-  values[HASH] = hash;
-  values[MESSAGE_ID] = messageId;
-  values[ESCAPED] = escaped;
+  values[REQUEST_COLUMN.hash] = hash;
+  values[REQUEST_COLUMN.messageId] = messageId;
+  values[REQUEST_COLUMN.escaped] = escaped;
   const shared = SHARED.map((column) => values[column] as string | readonly string[] | null);
-  const label = values[LABEL];
-  if (shared[4] === null && typeof label === 'string') shared[4] = [label];
-  return { part: { key: `${messageId}:${hash}`, values }, hash, shared, escaped };
+  const label = values[REQUEST_COLUMN.label] as string | null;
+  return { part: { key: `${messageId}:${hash}`, values }, hash, shared: labelled(shared, label), escaped };
 }
 
-/** Whether the message takes the field's value too. */
-export function isShared({ column }: QstashField): boolean {
-  return column === LABEL || SHARED.includes(column);
+/** What a message takes from what was sent: where there are no labels, the one label is all of them. */
+export function labelled(shared: Request['shared'], label: string | null): Request['shared'] {
+  return label === null || shared[LABELS] !== null ? shared : shared.with(LABELS, [label]);
 }

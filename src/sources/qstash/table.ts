@@ -1,4 +1,4 @@
-import type { SourceTables, StageColumn } from '../tables.ts';
+import type { Merge, SourceTables, StageColumn } from '../tables.ts';
 import { MESSAGE_MERGE, MESSAGE_STAGE } from './message.ts';
 
 /** What normalise gives for each entry. */
@@ -51,12 +51,18 @@ const REQUEST_COLUMNS: readonly StageColumn[] = [
 
 const REQUEST_TABLE = REQUEST_COLUMNS.map((column) => column.name).join(', ');
 
-const NEW_REQUEST = `
+/** In no order: one transaction at a time merges a stream's rows, so that there is nobody to deadlock with. */
+const insertRequests = (which: string) => `
   insert into logkeep.qstash_request (${REQUEST_TABLE}, stream)
   select ${REQUEST_TABLE}, batch.stream from stage_qstash_request r, batch
-  where (r.message_id, r.hash) in (select message_id, request_hash from new_row)
-  order by r.message_id, r.hash
+  ${which}
   on conflict do nothing`;
+
+const NEW_REQUEST: Merge = {
+  name: 'new_request',
+  sql: insertRequests('where (r.message_id, r.hash) in (select message_id, request_hash from new_row)'),
+  allNew: insertRequests(''),
+};
 
 /** QStash's tables: the log, what was sent (once a message), and where each message stands. */
 export const tables: SourceTables = {
@@ -66,10 +72,7 @@ export const tables: SourceTables = {
     MESSAGE_STAGE,
   ],
   partitioned: ['qstash_log'],
-  merges: [
-    { name: 'new_request', sql: NEW_REQUEST },
-    { name: 'message', sql: MESSAGE_MERGE },
-  ],
+  merges: [NEW_REQUEST, MESSAGE_MERGE],
   entries: {
     table: 'qstash_log',
     time: 'time',

@@ -72,7 +72,7 @@ describe('a Datadog log as a row', () => {
     const { rows, stored: all } = read(
       `{"id":"${ID}","content":{${LOG}}},{"id":"${layout3}","content":{${LOG}}}`,
     );
-    expect(rows[1]?.parts[0]?.key).toBe(rows[0]?.parts[0]?.key);
+    expect(rows[1]?.key).toBe(rows[0]?.key);
     expect(all.map((row) => row?.id)).toEqual([ID, layout3]);
   });
 

@@ -41,7 +41,7 @@ for (const api of ['v1', 'v2'] as const) {
       const rows = pages.flatMap((page) => page.rows);
       expect(truth().length).toBeGreaterThan(2_500);
       expect(inside(rows)).toBe(truth().length);
-      expect(new Set(rows.map((row) => row.parts[0]?.key)).size).toBe(rows.length);
+      expect(new Set(rows.map((row) => row.key)).size).toBe(rows.length);
       for (let i = 1; i < rows.length; i++) {
         expect(rows[i]?.timeMs ?? 0).toBeGreaterThanOrEqual(rows[i - 1]?.timeMs ?? 0);
       }

@@ -34,7 +34,7 @@ test('a window of the sandbox comes whole and only that, with the least requests
   const rows = pages.flatMap((page) => page.rows);
   expect(truth().length).toBeGreaterThan(500);
   expect(rows).toHaveLength(truth().length);
-  expect(new Set(rows.map((row) => row.parts[0]?.key)).size).toBe(rows.length);
+  expect(new Set(rows.map((row) => row.key)).size).toBe(rows.length);
   for (const { timeMs } of rows) expect(timeMs >= WINDOW.from && timeMs < WINDOW.to).toBe(true);
   expect(pages.flatMap((page) => page.rejects)).toEqual([]);
   expect(sandbox.requests()).toHaveLength(Math.ceil(rows.length / 100));
