@@ -16,7 +16,7 @@ export type ErrorKind =
   | 'database'
   | 'aborted';
 
-/** What each kind causes: the one table that decides. */
+/** What each kind causes: the one table that decides. The remedy is for who sees it end a command, behind the message. */
 export const CONSEQUENCE: Readonly<
   Record<ErrorKind, { readonly retry: boolean; readonly means: string; readonly remedy: string }>
 > = {
@@ -24,12 +24,12 @@ export const CONSEQUENCE: Readonly<
   auth: {
     retry: false,
     means: 'the API refused the credentials (401, 403)',
-    remedy: 'check the key, its permission and its region or site with `logkeep check`',
+    remedy: 'correct the credentials as said; `logkeep check` tries them',
   },
   request: {
     retry: false,
-    means: 'the API refused the request (400)',
-    remedy: 'check the filters of the stream',
+    means: 'the API refused the request (400, 404, a redirect)',
+    remedy: 'correct the address or the filters of the stream',
   },
   quota: {
     retry: true,
@@ -39,7 +39,7 @@ export const CONSEQUENCE: Readonly<
   unavailable: {
     retry: true,
     means: 'network, 5xx, cut body or no answer in time',
-    remedy: 'nothing: it is tried again; run sync again if it lasted',
+    remedy: 'try again later: it goes on from what is stored; `logkeep check` tells whether the API answers',
   },
   protocol: {
     retry: false,
@@ -49,12 +49,12 @@ export const CONSEQUENCE: Readonly<
   cursor: {
     retry: false,
     means: 'the cursor is lost',
-    remedy: 'nothing: the rest of the window is read again',
+    remedy: 'try again: it goes on from what is stored',
   },
   timeout: {
     retry: false,
     means: 'the API could not finish the query',
-    remedy: 'nothing: a smaller window is planned',
+    remedy: 'try again later, or narrow the filters of the stream',
   },
   oversize: {
     retry: false,

@@ -23,10 +23,13 @@ export interface RawEntry {
   readonly plain: boolean;
 }
 
-/** One answer: all of it, and the entries under the one of `keys` that holds an array. */
+/** One answer: all of it, and the entries under the one of `keys` that says anything. */
 export interface Envelope {
   readonly envelope: Readonly<Record<string, unknown>>;
-  /** Null when the answer is no object, or none of the keys holds an array, or the key is repeated. */
+  /**
+   * Null when the answer is no object, or not exactly one of the keys says anything (null says nothing), or that is no
+   * array, or any of the keys is repeated: what of it counts nobody knows then, and the rest would be lost.
+   */
   readonly key: string | null;
   readonly entries: readonly RawEntry[];
 }
@@ -41,20 +44,21 @@ export function parseEnvelope(text: string, keys: readonly string[]): Envelope {
     return { envelope: {}, key: null, entries: [] };
   }
   const envelope = parsed as Record<string, unknown>;
-  const key = keys.find((name) => Object.hasOwn(envelope, name) && Array.isArray(envelope[name]));
-  if (key === undefined) return { envelope, key: null, entries: [] };
-  const values = envelope[key] as unknown[];
+  const said = keys.filter((name) => Object.hasOwn(envelope, name) && envelope[name] !== null);
+  const key = said[0] ?? '';
+  const values = envelope[key];
+  if (said.length !== 1 || !Array.isArray(values)) return { envelope, key: null, entries: [] };
   const plain = isPlainJson(text);
   if (values.every(isShallow) && prints(envelope, text)) {
-    return { envelope, key, entries: values.map((value) => ({ value, text: null, plain })) };
+    return { envelope, key, entries: values.map((value: unknown) => ({ value, text: null, plain })) };
   }
-  const arrays = fieldTexts(text).get(key) ?? [];
-  if (arrays.length !== 1) return { envelope, key: null, entries: [] };
-  const texts = elementTexts(arrays[0] ?? '');
+  const fields = fieldTexts(text);
+  if (keys.some((name) => (fields.get(name)?.length ?? 0) > 1)) return { envelope, key: null, entries: [] };
+  const texts = elementTexts(fields.get(key)?.[0] ?? '');
   return {
     envelope,
     key,
-    entries: values.map((value, index) => {
+    entries: values.map((value: unknown, index) => {
       const slice = texts[index] ?? '';
       const exact = isShallow(value) && (prints(value, slice) || inspect(slice).exact);
       return { value, text: exact ? null : slice, plain };

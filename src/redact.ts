@@ -1,22 +1,33 @@
 import { createHmac, hash } from 'node:crypto';
 
-/** Names of headers (lower case) whose values never reach a table, unless the settings say otherwise. */
+/** Ends of names that are given to credentials, whoever makes them up: as they stand in REDACTED_HEADERS. */
+const ENDINGS: ReadonlySet<string> = new Set([
+  '*-token',
+  '*-api-key',
+  '*-apikey',
+  '*-secret',
+  '*-signature',
+  '*-signature-256',
+]);
+
+/**
+ * Names of headers (lower case) whose values never reach a table, unless the settings say otherwise; `*-token` and its
+ * like stand for every name that ends so.
+ */
 export const REDACTED_HEADERS: readonly string[] = [
   'authorization',
   'proxy-authorization',
+  'x-authorization',
   'cookie',
   'set-cookie',
-  'x-api-key',
   'api-key',
   'apikey',
-  'x-auth-token',
-  'x-access-token',
-  'x-csrf-token',
-  'x-amz-security-token',
-  'dd-api-key',
+  'x-auth-key',
+  'x-functions-key',
+  'ocp-apim-subscription-key',
   'dd-application-key',
-  'upstash-signature',
   'x-vercel-protection-bypass',
+  ...ENDINGS,
 ];
 
 /** Hides values so that equal ones stay equal, with the one key of a database. */
@@ -31,19 +42,28 @@ export interface Redactor {
   digest(content: string | Uint8Array): string;
 }
 
-/** A redactor with `key` (32 bytes, kept in the database) for the given header names (any case). */
+/**
+ * A redactor with `key` (32 bytes, kept in the database) for the given header names (any case), to the letter but for
+ * the endings of REDACTED_HEADERS.
+ */
 export function createRedactor(key: Uint8Array, headers: readonly string[] = REDACTED_HEADERS): Redactor {
-  const names = new Set(headers.map((name) => name.toLowerCase()));
+  const listed = new Set(headers.map((name) => name.toLowerCase()));
+  const endings = [...listed].filter((name) => ENDINGS.has(name)).map((name) => name.slice(1));
+  const names = new Set([...listed].filter((name) => !ENDINGS.has(name)));
   const known = new Map<string, boolean>();
   const digest = createDigest(key);
-  const spelled = [...names].map((name) => name.replaceAll(/[^a-z0-9]/g, '\\$&')).join('|');
-  const any = names.size === 0 ? null : new RegExp(spelled, 'i');
+  const spelled = [...endings, ...names].map((name) => name.replaceAll(/[^a-z0-9]/g, '\\$&')).join('|');
+  // Looked for from its end, where a name is a name: that takes two thirds of the time, and no value is taken for one.
+  const any = listed.size === 0 ? null : new RegExp(`(?<=${spelled})"[\\s:]`, 'i');
   return {
     hides(name) {
       let hidden = known.get(name);
       if (hidden === undefined) {
         const lower = name.toLowerCase();
-        hidden = names.has(lower) || names.has(lower.replace(/^upstash-(failure-)?(callback-)?forward-/, ''));
+        hidden =
+          names.has(lower) ||
+          names.has(lower.replace(/^upstash-(failure-)?(callback-)?forward-/, '')) ||
+          endings.some((ending) => lower.endsWith(ending));
         if (known.size < 10_000) known.set(name, hidden);
       }
       return hidden;

@@ -108,6 +108,7 @@ test('a source knows neither the store nor the pump nor another source', () => {
     'src/tape',
     'src/escape.ts',
     'src/bytes.ts',
+    'src/utf8.ts',
     'src/redact.ts',
     'src/redact-json.ts',
     'src/durations.ts',

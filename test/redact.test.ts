@@ -1,7 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createRedactor } from '../src/redact.ts';
+import { createRedactor, REDACTED_HEADERS } from '../src/redact.ts';
 
 test('digest is the HMAC-SHA256 that the crypto module computes, whatever the content and its length', () => {
   const key = randomBytes(32);
@@ -35,4 +36,78 @@ test('a header is hidden whatever its case and whether QStash forwards it, and o
   ).toBe(true);
   expect(hides('x-secret-not')).toBe(false);
   expect(hides('Authorization')).toBe(false);
+});
+
+test.each(
+  (
+    'Authorization Proxy-Authorization Cookie Set-Cookie X-Api-Key X-Goog-Api-Key apikey Acme-ApiKey X-Auth-Key ' +
+    'Private-Token X-Gitlab-Token X-Shopify-Access-Token X-Vault-Token X-Api-Token X-Session-Token X-CSRF-Token ' +
+    'X-Amz-Security-Token X-Client-Secret Stripe-Signature X-Slack-Signature X-Hub-Signature X-Hub-Signature-256 ' +
+    'Upstash-Signature DD-Application-Key Ocp-Apim-Subscription-Key X-Functions-Key X-Vercel-Protection-Bypass'
+  ).split(' '),
+)('without settings %s is hidden, and what QStash forwards under that name', (name) => {
+  const { hides, mayHide } = createRedactor(randomBytes(32));
+  for (const prefix of [
+    '',
+    'Upstash-Forward-',
+    'Upstash-Callback-Forward-',
+    'Upstash-Failure-Callback-Forward-',
+  ])
+    for (const spelling of [name, name.toLowerCase(), name.toUpperCase()]) {
+      expect(hides(prefix + spelling)).toBe(true);
+      expect(mayHide(`{"A":["b"],"${prefix}${spelling}":["c"]}`)).toBe(true);
+    }
+});
+
+test.each(
+  (
+    'Content-Type X-Request-Id Traceparent Etag X-Token-Count Token-Type X-Signature-Version X-Secretary Upstash-Retries ' +
+    'X-Api-Key-Id X-Hub-Signature-255 Idempotency-Key Secret-Santa *-token-x'
+  ).split(' '),
+)('without settings %s is shown', (name) => {
+  const { hides, mayHide } = createRedactor(randomBytes(32));
+  expect(hides(name)).toBe(false);
+  expect(mayHide(`{"${name}":["a-token","authorization"],"B":[] }`)).toBe(false);
+});
+
+test('a list of the settings is what it says: names, to the letter', () => {
+  const { hides, mayHide } = createRedactor(randomBytes(32), ['x-mine', '*-mine', 'x.y']);
+  expect(['X-Mine', '*-mine', 'x.y'].every(hides)).toBe(true);
+  const shown = ['x-your-mine', 'x-y', 'Authorization', 'x-a-token'];
+  expect(shown.some(hides)).toBe(false);
+  expect(mayHide('{"Authorization":["x-mine"],"x-a-token":[]}')).toBe(false);
+  expect(createRedactor(randomBytes(32), []).mayHide('{"Authorization":["a"]}')).toBe(false);
+});
+
+test('where no name can be hidden, none is: whatever the names, the list and the spaces between', () => {
+  const part = fc.constantFrom(
+    ...['token', 'api-key', 'apikey', 'secret', 'signature', '256', 'x', 'y', 'authorization', 'cookie', 'a'],
+  );
+  const header = fc
+    .tuple(
+      fc.constantFrom('', 'Upstash-Forward-', 'upstash-failure-callback-forward-', 'Forward-'),
+      fc.array(part, { minLength: 1, maxLength: 4 }),
+      fc.boolean(),
+    )
+    .map(([prefix, parts, upper]) => prefix + (upper ? parts.join('-').toUpperCase() : parts.join('-')));
+  const lists = fc.constantFrom(
+    REDACTED_HEADERS,
+    ['x-y'],
+    ['a', 'x-y', 'x-token'],
+    [...REDACTED_HEADERS, 'y-a'],
+  );
+  const space = fc.constantFrom('', ' ', '\n\t ');
+  fc.assert(
+    fc.property(fc.array(header), lists, space, space, (names, list, before, after) => {
+      const { hides, mayHide } = createRedactor(Buffer.alloc(32, 7), list);
+      const members = names.map((one) => `"${one}"${before}:${after}["-token","x"]`);
+      if (names.some(hides)) expect(mayHide(`{${members.join(`,${after}`)}}`)).toBe(true);
+    }),
+    { numRuns: 3000 },
+  );
+});
+
+test('docs/settings.md names all that is hidden without settings', () => {
+  const text = readFileSync(new URL('../docs/settings.md', import.meta.url), 'utf8');
+  expect(REDACTED_HEADERS.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
 });

@@ -97,16 +97,13 @@ function fitting(o: ChainOptions<RawPage>, page: RawPage): number {
 }
 
 function lost(o: ChainOptions<RawPage>, pages: number, why: string): LogkeepError {
-  return new LogkeepError(
-    'cursor',
-    `${o.label}: page ${pages}: ${why}: the rest of the window is read again`,
-  );
+  return new LogkeepError('cursor', `${o.label}: page ${pages}: ${why}: the cursor is lost`);
 }
 
 function oversize(o: ChainOptions<RawPage>, atMs: Ms, cause: unknown): LogkeepError {
   return new LogkeepError(
     'oversize',
-    `${o.label}: the entry of ${new Date(atMs).toISOString()} is longer than max_body (${o.maxBodyBytes} bytes): raise max_body, or accept the gap`,
+    `${o.label}: the entry of ${new Date(atMs).toISOString()} is longer than max_body (${o.maxBodyBytes} bytes)`,
     { atMs, cause },
   );
 }

@@ -16,13 +16,14 @@ export interface Entries {
 /** One answer: its envelope without the entries, and these. */
 export interface Answer {
   readonly envelope: Readonly<Record<string, unknown>>;
-  /** Null where the answer is no object, or not exactly one of the keys holds an array. */
+  /** Null where not exactly one of the keys says anything (null says nothing), and that is an array. */
   readonly entries: Entries | null;
 }
 
 /** An answer's body, and its text for those who need all of it. */
 export interface Body {
   readonly body: Buffer;
+  /** As `readUtf8` reads it: bytes that are no UTF-8 are lone surrogates in it. */
   readonly text: string;
   /** Gives its memory back; absent: nothing is to be given back. */
   readonly release?: () => void;

@@ -3,6 +3,7 @@ import { errors, type Pool } from 'undici';
 import type { Clock } from '../clock.ts';
 import { LogkeepError } from '../errors.ts';
 import type { Ms } from '../model.ts';
+import { readUtf8 } from '../utf8.ts';
 import { BodyReader } from './body.ts';
 import type { Body } from './entries.ts';
 import type { QuotaGate, Turn } from './quota.ts';
@@ -17,7 +18,7 @@ export interface Api {
   readonly credential: QuotaGate;
   /** Header values that no message may quote. */
   readonly secrets: readonly string[];
-  /** What to do about a 401 or 403. */
+  /** What may be amiss at a 401 or 403. */
   readonly authHint: string;
   readonly maxBodyBytes: number;
   readonly timeoutMs: number;
@@ -113,7 +114,7 @@ async function answerOf({ headers, dateMs }: Head, reader: BodyReader): Promise<
   return {
     body,
     get text() {
-      return body.toString('utf8');
+      return readUtf8(body);
     },
     bytes,
     dateMs,
@@ -180,7 +181,7 @@ function networkTrouble(error: unknown): string | null {
   if (code === 'UND_ERR_INVALID_ARG') {
     throw new LogkeepError(
       'config',
-      'a setting cannot be sent in a request: check the token and keys for stray characters',
+      'a setting cannot be sent in a request: expected a token and keys without stray characters',
     );
   }
   return `${code} ${String(message)}`.trim();

@@ -125,12 +125,16 @@ function read<T>(api: Api, answer: HttpAnswer, accept: (answer: HttpAnswer) => T
     return accept(answer);
   } catch (error) {
     if (error instanceof SyntaxError) {
+      const what = isWebPage(answer.body)
+        ? 'a web page, no JSON: expected the API itself, and no proxy or sign-in between'
+        : 'no complete JSON';
       // Without `cause`: the parser's message quotes the body.
-      throw new LogkeepError(
-        'unavailable',
-        `${api.label}: the body (${answer.bytes} bytes) is no complete JSON`,
-      );
+      throw new LogkeepError('unavailable', `${api.label}: the body (${answer.bytes} bytes) is ${what}`);
     }
     throw error instanceof LogkeepError ? named(api, error) : error;
   }
+}
+
+function isWebPage(body: Buffer): boolean {
+  return body.toString('latin1', 0, 100).trimStart().startsWith('<');
 }

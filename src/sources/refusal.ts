@@ -1,6 +1,10 @@
 import { type ErrorKind, LogkeepError } from '../errors.ts';
 
 const QUOTED = 200;
+/** Statuses of an address at which there is no such API. */
+const ELSEWHERE: ReadonlySet<number> = new Set([404, 405, 410]);
+/** Statuses of what was asked for. */
+const UNFIT: ReadonlySet<number> = new Set([400, 413, 414, 422]);
 
 /** What a source adds to the meaning of a refused request, by its error codes. */
 export type Sense = 'timeout' | 'busy' | null;
@@ -13,7 +17,7 @@ export interface Refusal {
   readonly location: string | null;
   readonly hasCursor: boolean;
   readonly sense: Sense;
-  /** What to do about a 401 or 403. */
+  /** What may be amiss at a 401 or 403. */
   readonly authHint: string;
   readonly secrets: readonly string[];
 }
@@ -24,18 +28,21 @@ export function refusalError(refusal: Refusal): LogkeepError {
   const said = serverSays(refusal.text, secrets);
   const kind = kindOf(refusal);
   const answer = `${label}: the API answered ${status}${said === '' ? '' : `: "${said}"`}`;
-  const remedy: Partial<Record<ErrorKind, string>> = {
+  // What to do about a kind of failure is said behind the message, by whoever shows it.
+  const expected: Partial<Record<ErrorKind, string>> = {
     auth: `: ${refusal.authHint}`,
-    cursor: ': the cursor is lost, the rest of the window is read again',
-    timeout: ': a smaller window is asked for',
+    cursor: ': the cursor is lost',
+    timeout: ': the query took too long for it',
     request:
       status >= 300 && status < 400
-        ? `: redirects (here to ${quote(location ?? 'nowhere', secrets)}) are not followed, since they would carry the credentials: correct the address in the settings`
-        : status === 404
-          ? ': expected the address of the API: check the url, site or api_url of the stream'
-          : ': check the filters of the stream',
+        ? `: redirects (here to ${quote(location ?? 'nowhere', secrets)}) are not followed, since they would carry the credentials: expected the address of the API itself`
+        : ELSEWHERE.has(status)
+          ? ': expected the address of the API'
+          : UNFIT.has(status)
+            ? ': expected filters that it takes'
+            : ': expected 200',
   };
-  return new LogkeepError(kind, answer + (remedy[kind] ?? ''), { status });
+  return new LogkeepError(kind, answer + (expected[kind] ?? ''), { status });
 }
 
 function kindOf({ status, sense, hasCursor }: Refusal): ErrorKind {

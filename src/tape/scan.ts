@@ -18,6 +18,8 @@ const MAX_DEPTH = 200;
 const MAX_NAMES = 256;
 /** Integers of a name: hash, from and to. */
 const NAME = 3;
+/** What null begins with, and nothing else that is JSON. */
+const NULL = 110;
 const PRIVATE = Buffer.from('\ue000');
 
 /** An answer's envelope with an empty array in place of its entries, and these. */
@@ -27,8 +29,8 @@ export interface Scanned {
 }
 
 /**
- * Scans one answer strictly. Null where it is anything but a JSON object with objects in exactly one of the arrays
- * named `keys`: the caller then reads it by slower and more patient means, which also find the words for what is
+ * Scans one answer strictly. Null where it is anything but a JSON object of which one of `keys` is an array of objects,
+ * and the others are absent or null: the caller then reads it by slower and more patient means, which also find the words for what is
  * wrong. The members of the entry's object named `container` are put down too.
  */
 export function scanPage(bytes: Buffer, keys: readonly string[], container: string | null): Scanned | null {
@@ -88,8 +90,8 @@ class Scanner extends Tokens {
       mask = this.#name(0, mask);
       // A key that repeats or is escaped, in the envelope, may be the one that counts.
       if (this.odd) return null;
-      if (bytes[this.at] === OPEN_ARRAY && keys.some((key) => this.#isNamed(key))) {
-        if (place !== null) return null;
+      if (bytes[this.at] !== NULL && keys.some((key) => this.#isNamed(key))) {
+        if (place !== null || bytes[this.at] !== OPEN_ARRAY) return null;
         const from = this.at;
         const length = this.#list();
         if (length < 0) return null;

@@ -21,6 +21,7 @@ const VALUES = [
   'h1dden-forwarded',
   'h1dden-mine',
   'h1dden-in-extra',
+  'h1dden-by-its-ending',
 ];
 const AT = Date.now() - 3_600_000;
 
@@ -106,6 +107,7 @@ test('I11: neither our credentials nor hidden header values reach a table, a log
     'X-Api-Key': [VALUES[2]],
     'Upstash-Forward-Authorization': [VALUES[3]],
     'X-Mine': [VALUES[4]],
+    'X-Gitlab-Token': [VALUES[6]],
     'Content-Type': ['text/plain'],
   };
   const base = {
@@ -114,7 +116,10 @@ test('I11: neither our credentials nor hidden header values reach a table, a log
     header,
     callbackHeaders: header,
     failureCallbackHeaders: header,
-    responseHeaders: { 'Set-Cookie': [VALUES[1]] },
+    responseHeaders: {
+      'Set-Cookie': [VALUES[1]],
+      'Upstash-Callback-Forward-X-Hub-Signature-256': [VALUES[6]],
+    },
   };
   world.sandbox.qstash.add([
     { entry: { ...base, time: AT, state: 'CREATED' } },

@@ -1,8 +1,11 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { parseEnvelope } from '../../src/json.ts';
 import { createRedactor } from '../../src/redact.ts';
 import { CONTAINER } from '../../src/sources/datadog/fields.ts';
 import { createNormaliser } from '../../src/sources/datadog/normalise.ts';
 import { readEntries } from '../../src/sources/entries.ts';
+import { scanPage } from '../../src/tape/scan.ts';
 import { keeping } from '../sources/entries.ts';
 
 const ID = 'AQAAAYQPdOGI7j3tBQAAAABBWVFQZE9iM0FBQm9Scm1Mc0JEM25BQUE';
@@ -26,6 +29,57 @@ test.each([
   const log = `{"id":"${ID}","content":{"timestamp":"2022-10-25T14:03:49.000Z"}}`;
   const text = `{${before}"logs":[${log}]${after}}`;
   expect(readEntries({ body: Buffer.from(text), text }, ['logs'], CONTAINER.v1).entries).toBe(null);
+});
+
+describe('an answer that may hold its entries under either of two keys', () => {
+  const KEYS = ['events', 'logs'];
+  const read = (text: string) => readEntries({ body: Buffer.from(text), text }, KEYS, null).entries;
+
+  test.each([
+    '{"events":[],"logs":[{"messageId":"a"}]}',
+    '{"events":[{"messageId":"a"}],"logs":[]}',
+    '{"logs":[{"messageId":"a"}],"events":[{"messageId":"b"}]}',
+    '{"events":[7],"logs":[]}',
+    '{"logs":{"a":1},"events":[{"messageId":"a"}]}',
+    '{"events":[{"messageId":"a"}],"logs":"elsewhere"}',
+    '{"events":[{"messageId":"a"}],"logs":0}',
+    '{"events":[{"messageId":"a"}],"logs":[],"logs":null}',
+    '{"events":[{"messageId":"a"}],"l\\u006fgs":[]}',
+  ])('was not read where both say something: %s', (text) => {
+    expect(read(text)).toBe(null);
+    expect(parseEnvelope(text, KEYS).key).toBe(null);
+    expect(scanPage(Buffer.from(text), KEYS, null)).toBe(null);
+  });
+
+  test.each(['{"events":null,"logs":[{},{}]}', '{"events":[{},{}],"logs":null}'])(
+    'is read where one of them is null, which says nothing: %s',
+    (text) => {
+      expect(read(text)).toHaveLength(2);
+      expect(parseEnvelope(text, KEYS).entries).toHaveLength(2);
+      expect(scanPage(Buffer.from(text), KEYS, null)?.tape).toHaveLength(2);
+    },
+  );
+
+  test('is read, quickly or patiently, exactly where each key comes once at most, one is an array and the other null', () => {
+    const key = fc.constantFrom('events', 'logs', 'l\\u006fgs', 'cursor', 'more');
+    const value = fc.constantFrom('null', '[]', '[{"a":1}]', '[{},{}]', '[1]', '{}', '1', '"x"', 'true');
+    fc.assert(
+      fc.property(fc.array(fc.tuple(key, value), { maxLength: 4 }), (members) => {
+        const text = `{${members.map(([name, json]) => `"${name}":${json}`).join()}}`;
+        const held = KEYS.map((name) => members.filter(([one]) => JSON.parse(`"${one}"`) === name));
+        const said = held.flat().filter(([, json]) => json !== 'null');
+        const [[, array] = ['', '']] = said;
+        const whole = said.length === 1 && array.startsWith('[') && held.every(({ length }) => length < 2);
+        const length = whole ? (JSON.parse(array) as unknown[]).length : null;
+        const patient = parseEnvelope(text, KEYS);
+        expect(patient.key === null ? null : patient.entries.length).toBe(length);
+        expect(read(text)?.length ?? null).toBe(length);
+        const quick = scanPage(Buffer.from(text), KEYS, null);
+        if (quick !== null) expect(quick.tape.length).toBe(length);
+      }),
+      { numRuns: 2000 },
+    );
+  });
 });
 
 describe('a page that nobody would print is read all the same', () => {

@@ -23,7 +23,7 @@ const PAGE = `{"events":[${ENTRIES.join()}]}`;
 function encoded(poisoned: boolean, waits: boolean): (Buffer | null)[] {
   const normalise = createNormaliser({ redactor: createRedactor(Buffer.alloc(32, 7)), nowMs: () => NOW });
   const batch = new StagedBatch(tables, undefined, { waits, isFirst: false });
-  const hand = new BatchInHand(() => batch);
+  const hand = new BatchInHand({ from: NOW - 1_000, to: NOW }, () => batch);
   let released = 0;
   for (const text of [PAGE, PAGE.replaceAll('"POST"', '"PUT"')]) {
     const body = Buffer.from(text);

@@ -88,7 +88,7 @@ function checkPlace(access: DatadogAccess, cursor: Cursor, page: RawPage): void 
     'cursor',
     `${access.api.label}: the page begins with ${got === null ? 'nothing' : `log ${got.slice(0, 80)}`}: expected ${
       access.transport.inclusive ? '' : 'one after '
-    }${asked.slice(0, 80)}: the rest of the window is read again`,
+    }${asked.slice(0, 80)}: the cursor is lost`,
   );
 }
 

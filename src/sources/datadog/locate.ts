@@ -21,7 +21,7 @@ export async function locate(
   if (cursor !== null && given === null) {
     throw new LogkeepError(
       'cursor',
-      `${access.api.label}: the log after a resumed cursor is too long, and where it stands is not known: the window is read again from its start`,
+      `${access.api.label}: the log after a resumed cursor is too long, and where it stands is not known: the cursor is lost`,
     );
   }
   const tooLong = async (from: Ms, to: Ms): Promise<boolean> => {

@@ -108,7 +108,10 @@ function readPage(answer: HttpAnswer): RawPage {
   const { envelope, entries } = readEntries(answer, ['events', 'logs'], null);
   if (entries === null) {
     const found = Object.keys(envelope).slice(0, 8).join(', ').slice(0, 100) || 'nothing';
-    throw new LogkeepError('protocol', `expected an array \`events\` or \`logs\`, found ${found}`);
+    throw new LogkeepError(
+      'protocol',
+      `expected an array, \`events\` or \`logs\` but not both, found ${found}`,
+    );
   }
   const cursor = envelope.cursor ?? '';
   if (typeof cursor !== 'string') {
@@ -181,7 +184,7 @@ async function locate(
   if (cursor !== null && oldestMs === null) {
     throw new LogkeepError(
       'cursor',
-      `${access.api.label}: the entry after a resumed cursor is too long, and where it stands is not known: the window is read again from its start`,
+      `${access.api.label}: the entry after a resumed cursor is too long, and where it stands is not known: the cursor is lost`,
     );
   }
   const tooLong = async (from: Ms, last: Ms): Promise<boolean> => {

@@ -109,6 +109,7 @@ describe('the envelope', () => {
     '{}',
     '{"events":null}',
     '{"events":{}}',
+    '{"events":[],"logs":[{"messageId":"m","time":1777634400083}]}',
     '{"data":[]}',
     '[]',
     'null',
