@@ -2,11 +2,16 @@ import { amountText, bytesText, countText, lengthText, timeText } from '../amoun
 import type { App } from '../app.ts';
 import { CONSEQUENCE } from '../errors.ts';
 import type { ReadResult } from '../operations/read.ts';
-import { asDatabaseError } from '../store/database.ts';
+import type { Stream } from '../sources/source.ts';
+import { readRecord } from '../store/audit.ts';
+import { type Reach, reachOf } from '../sync/reach.ts';
 import type { CliContext } from './command.ts';
 import { printable } from './table.ts';
 
 const STATE = { done: 'caught up', stopped: 'stopped before the end', failed: 'failed' } as const;
+const NOTHING: Reach = { untilMs: null, holes: [] };
+/** A line names so many holes. */
+const MOST_NAMED = 3;
 
 interface ReportOptions {
   readonly context: Pick<CliContext, 'stdout' | 'stderr'>;
@@ -21,18 +26,14 @@ export async function reportSync(
   results: readonly ReadResult[],
   { context, json, shares }: ReportOptions,
 ): Promise<void> {
-  const until = await coveredUntil(app);
   for (const result of results) {
     const { stream, outcome, error } = result;
-    const coveredTo = until.get(stream.id) ?? null;
+    const reach = await readReach(app, stream);
     if (json) {
-      context.stdout.write(
-        `${JSON.stringify({ ...resultJson(result), covered_to: coveredTo?.toISOString() ?? null })}\n`,
-      );
+      context.stdout.write(`${JSON.stringify({ ...resultJson(result), ...reachJson(reach) })}\n`);
       continue;
     }
-    const far = coveredTo === null ? 'nothing covered yet' : `covered until ${timeText(+coveredTo)}`;
-    context.stdout.write(`${stream.id}: ${STATE[outcome]}: ${deeds(result)}; ${far}\n`);
+    context.stdout.write(`${stream.id}: ${STATE[outcome]}: ${deeds(result)}; ${reachText(reach)}\n`);
     if (outcome === 'stopped') {
       const share = shares.get(stream.id) ?? null;
       const part =
@@ -88,17 +89,36 @@ export function resultJson({
   };
 }
 
-/** Where each stream's newest coverage ends. A database that went away meanwhile is told of by the results. */
-async function coveredUntil(app: App): Promise<ReadonlyMap<string, Date | null>> {
+/** How far a stream is read; null: not known. A database that went away meanwhile is told of by the results. */
+async function readReach(app: App, stream: Stream): Promise<Reach | null> {
   try {
-    const rows = await app.store.db
-      .selectFrom('stream')
-      .select((s) => ['stream', s.fn<Date | null>('upper', ['covered']).as('covered_to')])
-      .where('active', '=', true)
-      .execute();
-    return new Map(rows.map((row) => [row.stream, row.covered_to]));
+    const record = await readRecord(app.store, stream);
+    return record === null ? NOTHING : reachOf({ ...record, askedFrom: record.askedFromMs });
   } catch (error) {
-    app.log.warn({ error: asDatabaseError('read the coverage', error).message }, 'coverage not shown');
-    return new Map();
+    app.log.warn({ error: String(error) }, 'coverage not shown');
+    return null;
   }
+}
+
+function reachText(reach: Reach | null): string {
+  if (reach === null) return 'coverage not known';
+  const { untilMs, holes } = reach;
+  const far = untilMs === null ? 'nothing covered yet' : `covered until ${timeText(untilMs)}`;
+  if (holes.length === 0) return far;
+  const named = holes
+    .slice(0, MOST_NAMED)
+    .map(({ from, to }) => `${timeText(from)} to ${timeText(to)} (${lengthText(to - from)})`);
+  const more = holes.length > MOST_NAMED ? ' and more: `logkeep gaps` shows them' : '';
+  return `${far}; ${amountText(holes.length, 'hole')}: ${named.join(', ')}${more}`;
+}
+
+/** `covered_to`: up to there all that is asked for is read or known lost, from its beginning on. */
+function reachJson(reach: Reach | null): Readonly<Record<string, unknown>> {
+  const iso = (ms: number) => new Date(ms).toISOString();
+  const untilMs = reach?.untilMs ?? null;
+  return {
+    covered_to: untilMs === null ? null : iso(untilMs),
+    holes:
+      reach?.holes.map(({ from, to }) => ({ from: iso(from), to: iso(to), length_ms: to - from })) ?? null,
+  };
 }

@@ -73,10 +73,14 @@ export function openStore(
   };
 }
 
+const OUT_OF_MEMORY = '53200';
+
 /** Failures that a new connection may cure: SQLSTATE classes and codes, and the socket's own. */
 const PASSING = new Set([
   '40001',
   '40P01',
+  // Of memory or of room for locks: others give theirs back when they end.
+  OUT_OF_MEMORY,
   '53300',
   '55P03',
   '57P01',
@@ -155,8 +159,13 @@ export function asDatabaseError(doing: string, error: unknown): LogkeepError {
     );
   }
   const text = error instanceof Error ? error.message || databaseCode(error) : String(error);
-  const hint = isUntrusted(error)
-    ? ": the server's certificate is not trusted: add sslmode=verify-full&sslrootcert=FILE (its CA, in PEM) to the address, or sslmode=no-verify to encrypt without proof of who answers"
-    : '';
-  return new LogkeepError('database', `${doing}: ${text}${hint}`, { cause: error });
+  return new LogkeepError('database', `${doing}: ${text}${hintOf(error)}`, { cause: error });
+}
+
+function hintOf(error: unknown): string {
+  if (isUntrusted(error))
+    return ": the server's certificate is not trusted: add sslmode=verify-full&sslrootcert=FILE (its CA, in PEM) to the address, or sslmode=no-verify to encrypt without proof of who answers";
+  if (databaseCode(error) === OUT_OF_MEMORY)
+    return ': where it is locks that the server has no room for, raise its max_locks_per_transaction';
+  return '';
 }

@@ -34,7 +34,8 @@ export function partitionName(table: string, ms: Ms): string {
 
 /**
  * Attaching takes a weaker lock on the parent than `create table ... partition of`: readers and loaders of other
- * days are not held up. The advisory lock lets several processes ask for the same day.
+ * days are not held up. The advisory lock lets several processes ask for the same day. One day a transaction: what it
+ * locks is let go before the next, however many are asked for.
  */
 async function createDay(pool: pg.Pool, table: string, day: number): Promise<void> {
   const name = partitionName(table, day * DAY_MS);

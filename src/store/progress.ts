@@ -165,20 +165,21 @@ class PostgresLedger implements Ledger {
     return this.#repeat('renew a lease', async () => {
       const { rowCount } = await this.#pool.query(
         `with alive as (update logkeep.run set alive_until = clock_timestamp() + interval '30 s' where id = $3)
-        update logkeep.sync_window set lease_until = clock_timestamp() + $4::interval where id = $1 and fence = $2`,
+        update logkeep.sync_window set lease_until = clock_timestamp() + $4::interval
+        where id = $1 and fence = $2 and holder is not null`,
         [lease.windowId, lease.fence, this.#runId, `${LEASE_MS} ms`],
       );
       return rowCount === 1;
     });
   }
 
-  async release(lease: Lease): Promise<void> {
-    await this.#repeat('release a lease', () =>
+  async release(lease: Lease, once = false): Promise<void> {
+    const work = () =>
       this.#pool.query(
         'update logkeep.sync_window set lease_until = null, holder = null where id = $1 and fence = $2',
         [lease.windowId, lease.fence],
-      ),
-    );
+      );
+    await (once ? this.#named('release a lease', work) : this.#repeat('release a lease', work));
   }
 
   async note(names: readonly string[]): Promise<void> {

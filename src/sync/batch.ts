@@ -1,12 +1,18 @@
-import type { Cursor, Ms } from '../model.ts';
-import { isRow, type Page } from '../sources/source.ts';
+import type { Cursor, Ms, Span } from '../model.ts';
+import { isRow, type Page, type Reject, type Row } from '../sources/source.ts';
 import type { BatchContent } from './ledger.ts';
 
 const MAX_BYTES = 16 * 1024 * 1024;
 const MAX_AGE_MS = 1_000;
+const DAY_MS = 86_400_000;
+/** Each day has partitions of its own, and each of these takes locks: thousands of them are more than a server has room for. */
+const MAX_DAYS = 100;
+/** An API may be inexact at the edges of a window, but not by more. */
+const BEYOND_MS = DAY_MS;
 
 /** Complete pages that wait to be stored together. */
 export class BatchInHand {
+  readonly #window: Span;
   readonly #open: () => BatchContent;
   #content: BatchContent | null = null;
   #unknown = new Set<string>();
@@ -19,9 +25,12 @@ export class BatchInHand {
   #lastEntryAt: Ms | null = null;
   #wake: (() => void) | null = null;
   #woken = false;
+  readonly #days = new Set<number>();
+  #day = Number.NaN;
 
-  /** `open` gives an empty batch to fill. */
-  constructor(open: () => BatchContent) {
+  /** `window`: what the pages were asked for; `open` gives an empty batch to fill. */
+  constructor(window: Span, open: () => BatchContent) {
+    this.#window = window;
     this.#open = open;
   }
 
@@ -34,18 +43,25 @@ export class BatchInHand {
     return (
       (this.#content !== null && this.#content.fetched >= this.#content.most) ||
       this.#bytes >= MAX_BYTES ||
+      this.#days.size >= MAX_DAYS ||
       (!this.empty && performance.now() - this.#since >= MAX_AGE_MS)
     );
   }
 
-  /** Adds a page whose answer was given at `dateMs`; gives the time of its last row, null if it has none. */
+  /**
+   * Adds a page whose answer was given at `dateMs`; gives the time of its last row, null if it has none. An entry
+   * further than a day outside the window becomes a reject.
+   */
   add(page: Page, dateMs: Ms): Ms | null {
     if (this.empty) this.#since = performance.now();
     this.#content ??= this.#open();
     let lastMs: Ms | null = null;
     for (const made of page.entries) {
-      this.#content.add(made);
-      if (isRow(made)) lastMs = made.timeMs;
+      const kept = this.#within(made);
+      this.#content.add(kept);
+      if (!isRow(kept)) continue;
+      lastMs = kept.timeMs;
+      this.#meetDay(lastMs);
     }
     this.#lastEntryAt = lastMs ?? this.#lastEntryAt;
     for (const name of page.unknown) this.#unknown.add(name);
@@ -80,6 +96,8 @@ export class BatchInHand {
     this.#unknown = new Set();
     this.#pages = 0;
     this.#bytes = 0;
+    this.#days.clear();
+    this.#day = Number.NaN;
   }
 
   /** A promise that resolves when what is in hand should be stored although it is not full; never while empty. */
@@ -99,6 +117,19 @@ export class BatchInHand {
         this.#woken = false;
       },
     };
+  }
+
+  /** An entry from far outside the window is as absurd as its time, and a row of it would need a partition of its own. */
+  #within(made: Row | Reject): Row | Reject {
+    const { from, to } = this.#window;
+    if (!isRow(made) || (made.timeMs >= from - BEYOND_MS && made.timeMs < to + BEYOND_MS)) return made;
+    return { reason: 'time_out_of_bounds', timeMs: made.timeMs, rawText: made.rawText() };
+  }
+
+  #meetDay(ms: Ms): void {
+    const day = Math.floor(ms / DAY_MS);
+    if (day !== this.#day) this.#days.add(day);
+    this.#day = day;
   }
 
   /** Makes a waiting `due`, or the next one, resolve now: a wait for quota begins. */

@@ -105,8 +105,8 @@ export interface Ledger {
   replan(lease: Lease, rest: Spans, oversize: Span | null): Promise<void>;
   /** Extends the lease; false when it is lost. */
   renew(lease: Lease): Promise<boolean>;
-  /** Lets others take the window at once. */
-  release(lease: Lease): Promise<void>;
+  /** Lets others take the window at once; `once`: not tried again should the database fail. */
+  release(lease: Lease, once?: boolean): Promise<void>;
   /** Records fields and states seen for the first time. */
   note(names: readonly string[]): Promise<void>;
   /** Records what the run has spent so far, what the API last said, and what the run is at. */

@@ -31,7 +31,7 @@ export function planWindows(progress: Progress, ask: Ask): Spans {
     ripe(progress, target, ask),
     ask.again === null ? [] : [ask.again],
   );
-  const early = missing[0]?.from === asked.from ? [{ from: asked.from - ask.leadMs, to: asked.from }] : [];
+  const early = lead(progress, asked, missing, ask);
   const wanted = union(ask.leadApart ? [] : early, missing, intersect(repeats, [asked]));
   // An entry that was too large is tried again only when asked to: the body cap may have been raised.
   const tooLarge = ask.again === null ? progress.oversize : subtract(progress.oversize, [ask.again]);
@@ -51,11 +51,19 @@ function missingOf({ covered, expired, oversize }: Progress, asked: Span): Spans
   return subtract([asked], union(covered, expired, oversize));
 }
 
+/** What lies before the asked time: once, with the first second that is owed, since nothing claims it when it is read. */
+function lead({ open }: Progress, asked: Span, missing: Spans, { leadMs }: Ask): Spans {
+  if (missing[0]?.from !== asked.from || isIn(open, asked.from)) return [];
+  return [{ from: asked.from - leadMs, to: asked.from }];
+}
+
 /** The overlap before the newest coverage, where one request can bring it together with the tail. */
 function overlap(progress: Progress, missing: Spans, ask: Ask): Spans {
   const newest = progress.covered.at(-1)?.to;
   const tail = missing.at(-1);
   if (newest === undefined || tail?.from !== newest || progress.overlapEntries >= ask.pageSize) return [];
+  // Without the tail, which another has in hand, it would be read again and again until that is read.
+  if (isIn(progress.open, newest)) return [];
   return [{ from: newest - ask.overlapMs, to: newest }];
 }
 
@@ -70,4 +78,8 @@ function ripe(progress: Progress, target: Ms, ask: Ask): Spans {
   // A strip that runs far apart leave is shorter than an overlap: it must not wait for others until it expires.
   const oldest = due[0]?.from ?? Number.POSITIVE_INFINITY;
   return length(due) >= ask.overlapMs || oldest < target - 3 * ask.overlapMs ? due : [];
+}
+
+function isIn(spans: Spans, at: Ms): boolean {
+  return spans.some(({ from, to }) => from <= at && at < to);
 }

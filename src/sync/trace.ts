@@ -65,7 +65,7 @@ export function traceLedger(ledger: Ledger, stream: string): Ledger {
     },
     replan: (lease, rest, oversize) => ledger.replan(lease, rest, oversize),
     renew: (lease) => ledger.renew(lease),
-    release: (lease) => ledger.release(lease),
+    release: (lease, once) => ledger.release(lease, once),
     note: (names) => ledger.note(names),
     spend: (meter, quota, skewMs, pace) => ledger.spend(meter, quota, skewMs, pace),
     end: (outcome, error) => ledger.end(outcome, error),

@@ -6,12 +6,11 @@ import type { Ms, Spans } from '../model.ts';
 import type { Meter, Page, Stream } from '../sources/source.ts';
 import { BatchInHand } from './batch.ts';
 import { claimOf } from './claim.ts';
+import { holdLease } from './hold.ts';
 import type { Lease, Ledger, Stored } from './ledger.ts';
 import { WalkTimer } from './outrun.ts';
 import { restOf } from './rest.ts';
 import { shareOf } from './share.ts';
-
-const RENEW_MS = 3_000;
 
 /** What reading a window needs; the same for all windows of a run. */
 export interface ReadContext {
@@ -44,14 +43,15 @@ export type WindowEnd = 'done' | 'replanned' | 'stopped' | 'lost';
  */
 export async function readWindow(context: ReadContext, lease: Lease): Promise<WindowEnd> {
   const reading = new WindowReading(context, lease);
-  const renewal = setInterval(() => void reading.renew(), RENEW_MS);
+  const hold = holdLease(context, lease, (why) => reading.stop(why));
   try {
     return await reading.run();
   } catch (error) {
     if (isFailure(error, 'lease')) return 'lost';
+    await hold.letGo(error);
     throw error;
   } finally {
-    clearInterval(renewal);
+    hold.end();
   }
 }
 
@@ -68,14 +68,13 @@ class WindowReading {
   #storing: Promise<void> = Promise.resolve();
   #storingBefore: Promise<void> = Promise.resolve();
   #pages = 0;
-  #renewing = false;
   readonly #walk: WalkTimer | null;
   #pieces: Spans | null = null;
 
   constructor(context: ReadContext, lease: Lease) {
     this.#context = context;
     this.#lease = lease;
-    this.#hand = new BatchInHand(() => context.ledger.openBatch());
+    this.#hand = new BatchInHand(lease.window, () => context.ledger.openBatch());
     this.#walk =
       context.stream.order === 'descending'
         ? new WalkTimer(lease.window, context.retentionMs, context.clock)
@@ -86,22 +85,9 @@ class WindowReading {
     this.#chainAt = this.#resumed ? lease.chainAt : null;
   }
 
-  /**
-   * Loses no time on a lost lease: the reading stops, and the fence would refuse a commit anyway. One renewal at a
-   * time: where the database keeps it waiting, more of them would only take connections.
-   */
-  async renew(): Promise<void> {
-    if (this.#renewing) return;
-    this.#renewing = true;
-    const { ledger, log, stream } = this.#context;
-    try {
-      const held = await ledger.renew(this.#lease);
-      if (!held) this.#abort.abort(new LogkeepError('lease', `${stream.id}: the lease is lost`));
-    } catch (error) {
-      log.warn({ stream: stream.id, error: String(error) }, 'lease not renewed');
-    } finally {
-      this.#renewing = false;
-    }
+  /** Reads no further, because of `why`. */
+  stop(why: LogkeepError): void {
+    this.#abort.abort(why);
   }
 
   async run(): Promise<WindowEnd> {
@@ -282,7 +268,6 @@ class WindowReading {
         return this.#replan(rest);
       }
     }
-    await ledger.release(this.#lease);
     throw failure;
   }
 

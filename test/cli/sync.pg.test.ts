@@ -74,6 +74,40 @@ describe('sync', () => {
     expect(sandbox.requests().length).toBeLessThanOrEqual(Math.ceil(shown.qstash / 100) * 1.02 + 2);
   });
 
+  it('says how far all is read, not how far anything is, and names what is missing below', async () => {
+    writeSmallHistory(sandbox, 60, 0);
+    const first = await desk.run('sync --stream qstash.main --since 2h --json');
+    const [end] = jsonLines(first.out).filter(({ event }) => event === 'end');
+    expect(end).toMatchObject({ outcome: 'done', holes: [] });
+    const from = new Date(Date.parse(end?.covered_to as string) - 3_600_000);
+    const to = new Date(+from + 600_000);
+    const line = (time: Date) => `${time.toISOString().replace('T', ' ').slice(0, 19)}Z`;
+    await rowsOf(
+      database,
+      `update logkeep.stream set covered = covered - tstzmultirange(tstzrange('${from.toISOString()}', '${to.toISOString()}')) returning 1`,
+    );
+    const hole = `${line(from)} to ${line(to)} (10 min)`;
+    sandbox.faults.next('qstash', { kind: 'refuse' });
+    const second = await desk.run('sync --stream qstash.main --since 2h');
+    expect(second.out).toContain(`; covered until ${line(from)}; 1 hole: ${hole}\n`);
+    // An earlier beginning, of which nothing is read yet.
+    sandbox.faults.next('qstash', { kind: 'refuse' });
+    const third = await desk.run('sync --stream qstash.main --since 5h');
+    expect(third.out).toMatch(/; nothing covered yet; 2 holes: \S+ \S+Z to \S+ \S+Z \(\d h( \d+ min)?\), /);
+    expect(third.out).toContain(`, ${hole}\n`);
+    sandbox.faults.next('qstash', { kind: 'refuse' });
+    const fourth = await desk.run('sync --stream qstash.main --json');
+    expect(jsonLines(fourth.out).at(-1)).toMatchObject({
+      covered_to: null,
+      holes: [
+        { length_ms: expect.any(Number) },
+        { from: from.toISOString(), to: to.toISOString(), length_ms: 600_000 },
+      ],
+    });
+    const last = await desk.run('sync --stream qstash.main');
+    expect(last.out).toMatch(/caught up: .*; covered until \S+ \S+Z\n$/);
+  });
+
   it('ends cleanly after --for, having stored what it read', async () => {
     writeSmallHistory(sandbox, 400, 0);
     slowAfter(4, 60_000);

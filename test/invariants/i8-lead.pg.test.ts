@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Stream } from '../../src/sources/source.ts';
+import type { RunEvent } from '../../src/sync/run.ts';
 import { createWorld, START, type World } from '../world.ts';
 
 const SECOND = 1_000;
@@ -69,4 +71,34 @@ test('I8: a longer beginning is owed to the letter: what comes of it is stored, 
   await world.sync({ since: { agoMs: 2 * DAY } });
   expect(await names()).toEqual(['beyond', 'lead', 'owed']);
   expect((await state()).gaps).toMatchObject([{ kind: 'expired', from_time: new Date(NOW - 2 * DAY) }]);
+});
+
+test('I8: while another process has in hand what is owed, the lead is read once and nothing else', async () => {
+  const reach = { retentionMs: DAY, since: { agoMs: DAY }, reachMs: 3 * DAY };
+  world.sandbox.datadog.history({ from: START - 3 * DAY, to: START - 180_000, logs: 60 });
+  const asking = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<void>();
+  const slow = (stream: Stream): Stream => ({
+    ...stream,
+    async *read(options) {
+      asking.resolve();
+      await answer.promise;
+      yield* stream.read(options);
+    },
+  });
+  const reader = world.sync({}, { streams: ['datadog.main'], settings: reach, wrap: slow });
+  await asking.promise;
+  const stop = new AbortController();
+  let held = 0;
+  const watch = (_: Stream, { kind }: RunEvent) => {
+    if (kind === 'held' && ++held === 3) stop.abort();
+  };
+  // Were it to plan the lead again and again it would not wait.
+  let left = 20;
+  const ask = { watch, signal: stop.signal, mayRequest: () => left-- > 0 };
+  const [waiter] = await world.sync(ask, { streams: ['datadog.main'], settings: reach });
+  expect({ held, windows: waiter?.totals.windows }).toEqual({ held: 3, windows: 1 });
+  expect(world.sandbox.requests()).toHaveLength(1);
+  answer.resolve();
+  expect((await reader)[0]).toMatchObject({ outcome: 'done', error: null });
 });

@@ -13,6 +13,11 @@ const I = (file: string) => `test/invariants/${file}.pg.test.ts`;
 
 export const MUTANTS: readonly Mutant[] = [
   { name: 'no-overlap', what: 'nothing is read again', tests: ['test/sync/plan.test.ts', I('i1-late')] },
+  {
+    name: 'lead-planned-again',
+    what: 'what lies before the asked time is read again while what is owed is in hand',
+    tests: ['test/sync/plan.test.ts', I('i8-lead')],
+  },
   { name: 'no-ripe-reread', what: 'a large overlap is not read again', tests: ['test/sync/plan.test.ts'] },
   {
     name: 'cursor-before-rows',
@@ -126,6 +131,21 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'known-batch-given-up',
     what: 'a batch taken to be new that holds a stored entry is not merged after all',
     tests: ['test/store/known.pg.test.ts'],
+  },
+  {
+    name: 'waiting-row-of-another',
+    what: 'a row that waited is made of the entry that was read last',
+    tests: ['test/traps/shared-memory.test.ts', I('i7-rebuild')],
+  },
+  {
+    name: 'some-known-forgotten',
+    what: 'a batch of which some is stored is taken for known',
+    tests: ['test/store/known.pg.test.ts'],
+  },
+  {
+    name: 'twins-of-known-forgotten',
+    what: 'whether twins clash is not looked at where their key is stored',
+    tests: [I('i5-counts')],
   },
   {
     name: 'turn-not-awaited',

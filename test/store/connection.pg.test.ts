@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
-import { inTransaction } from '../../src/store/connection.ts';
-import { mayPass, openStore } from '../../src/store/database.ts';
+import { inTransaction, retried } from '../../src/store/connection.ts';
+import { mayPass, naming, openStore } from '../../src/store/database.ts';
 import { createDatabase, startPrivateServer } from '../postgres.ts';
 
 test('a server that dies under connections in use fails their queries, and does not end the process', async () => {
@@ -55,4 +55,24 @@ test('a breach of the protocol that Postgres itself complains of is a bug; a poo
   // All that PgBouncer's answer holds.
   const pooler = Object.assign(new Error('server conn crashed?'), { severity: 'FATAL', code: '08P01' });
   expect(mayPass(pooler)).toBe(true);
+});
+
+test('a server that is out of room for locks is asked again: others let theirs go; what is said of it names the remedy', async () => {
+  const { url, drop } = await createDatabase();
+  const store = openStore(url);
+  const full = `do $$ begin raise exception 'out of shared memory' using errcode = '53200'; end $$`;
+  let tries = 0;
+  try {
+    const answered = await retried(async () => {
+      tries += 1;
+      return store.pool.query(tries < 3 ? full : 'select 7 as n');
+    });
+    expect({ tries, rows: answered.rows }).toEqual({ tries: 3, rows: [{ n: 7 }] });
+    await expect(naming('count', () => store.pool.query(full))).rejects.toThrow(
+      /^count: out of shared memory: .*max_locks_per_transaction/,
+    );
+  } finally {
+    await store.close();
+    await drop();
+  }
 });

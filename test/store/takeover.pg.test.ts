@@ -1,5 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
+import type { App } from '../../src/app.ts';
 import { openLedger } from '../../src/store/progress.ts';
+import type { Ledger } from '../../src/sync/ledger.ts';
 import { createWorld, START, type World } from '../world.ts';
 
 const HOUR = 3_600_000;
@@ -10,20 +12,7 @@ test('whoever takes a window over closes the run of the process that let it go, 
   world = await createWorld({ settings: { since: { agoMs: HOUR } } });
   world.sandbox.qstash.history({ from: START - HOUR, to: START - 60_000, messages: 20 });
   const app = await world.open();
-  const [opened] = app.streams;
-  if (opened === undefined) throw new Error('no stream is open');
-  const { stream, settings } = opened;
-  const dead = await openLedger({
-    store: app.store,
-    partitions: app.partitions,
-    stream,
-    askedFrom: START - HOUR,
-    retentionMs: settings.retentionMs,
-    nowMs: START,
-    overlapMs: settings.overlapMs,
-    job: 'sync',
-    holder: 'dead:1:x',
-  });
+  const dead = await ledgerOf(app, 'dead:1:x');
   const next = await dead.next(() => [{ from: START - HOUR, to: START - 60_000 }]);
   expect(next.status).toBe('leased');
   const outcomes = () =>
@@ -40,3 +29,35 @@ test('whoever takes a window over closes the run of the process that let it go, 
   expect((await outcomes())[0]).toEqual({ dead: true, outcome: 'stopped' });
   await app.close();
 });
+
+test('a lease that was let go is not renewed by a renewal that comes late, so that others need not wait', async () => {
+  world = await createWorld({ settings: { since: { agoMs: HOUR } } });
+  const app = await world.open();
+  const ledger = await ledgerOf(app, 'here:1:x');
+  const next = await ledger.next(() => [{ from: START - HOUR, to: START - 60_000 }]);
+  if (next.status !== 'leased') throw new Error(`expected a lease, got ${next.status}`);
+  expect(await ledger.renew(next.lease)).toBe(true);
+  await ledger.release(next.lease);
+  expect(await ledger.renew(next.lease)).toBe(false);
+  expect(await world.query('select holder, lease_until from logkeep.sync_window')).toEqual([
+    { holder: null, lease_until: null },
+  ]);
+  await app.close();
+});
+
+function ledgerOf(app: App, holder: string): Promise<Ledger> {
+  const [opened] = app.streams;
+  if (opened === undefined) throw new Error('no stream is open');
+  const { stream, settings } = opened;
+  return openLedger({
+    store: app.store,
+    partitions: app.partitions,
+    stream,
+    askedFrom: START - HOUR,
+    retentionMs: settings.retentionMs,
+    nowMs: START,
+    overlapMs: settings.overlapMs,
+    job: 'sync',
+    holder,
+  });
+}

@@ -1,20 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import type { Cursor } from '../../src/model.ts';
-import type { Page, Row } from '../../src/sources/source.ts';
+import type { Cursor, Ms, Span } from '../../src/model.ts';
+import type { Page, Reject, Row } from '../../src/sources/source.ts';
 import { BatchInHand } from '../../src/sync/batch.ts';
 import type { BatchContent } from '../../src/sync/ledger.ts';
 
 const MIB = 1024 * 1024;
+const DAY = 86_400_000;
 
-function inHand(): BatchInHand {
-  return new BatchInHand((): BatchContent => {
+function inHand(taken: (Row | Reject)[] = [], window: Span = { from: 0, to: 1_000 * DAY }): BatchInHand {
+  return new BatchInHand(window, (): BatchContent => {
     let fetched = 0;
     return {
       get fetched() {
         return fetched;
       },
-      add: () => {
+      add: (made) => {
+        taken.push(made);
         fetched += 1;
       },
       most: 5_000,
@@ -23,16 +25,17 @@ function inHand(): BatchInHand {
   });
 }
 
+function row(timeMs: Ms): Row {
+  return {
+    timeMs,
+    key: String(timeMs),
+    parts: () => ({ entry: [], shared: [] }),
+    rawText: () => `{"time":${timeMs}}`,
+  };
+}
+
 function page(entries: number, changes: Partial<Page> = {}): Page {
-  const rows = Array.from(
-    { length: entries },
-    (_, n): Row => ({
-      timeMs: n,
-      key: String(n),
-      parts: () => ({ entry: [], shared: [] }),
-      rawText: () => '{}',
-    }),
-  );
+  const rows = Array.from({ length: entries }, (_, n) => row(n));
   return {
     entries: rows,
     bytes: 1,
@@ -129,4 +132,33 @@ test('what is handed over is of all pages, with the cursor and times of the last
   });
   expect([hand.empty, hand.full]).toEqual([true, false]);
   expect(hand.take().content.fetched).toBe(0);
+});
+
+test('an entry further than a day outside the window that was asked is a reject with its raw text, and not what the walk has got to', () => {
+  const taken: (Row | Reject)[] = [];
+  const window = { from: 100 * DAY, to: 103 * DAY };
+  const hand = inHand(taken, window);
+  const near = [window.from - DAY, window.from, window.to, window.to + DAY - 1].map(row);
+  const far = [row(window.to + DAY), row(window.from - DAY - 1), row(0)];
+  expect(hand.add(page(0, { entries: [...near, ...far] }), 0)).toBe(window.to + DAY - 1);
+  expect(taken.slice(0, 4)).toEqual(near);
+  expect(taken.slice(4)).toEqual(
+    far.map(({ timeMs, rawText }) => ({ reason: 'time_out_of_bounds', timeMs, rawText: rawText() })),
+  );
+  const { content, lastEntryAt } = hand.take();
+  expect([content.fetched, lastEntryAt]).toEqual([7, window.to + DAY - 1]);
+});
+
+test('a batch is full with entries of a hundred UTC days, each of which takes locks of its own', () => {
+  const hand = inHand();
+  const days = (from: number, to: number) =>
+    Array.from({ length: 2 * (to - from) }, (_, n) => row((from + n / 2) * DAY));
+  hand.add(page(0, { entries: [...days(0, 60), ...days(0, 60)] }), 0);
+  hand.add(page(0, { entries: days(0, 99) }), 0);
+  expect(hand.full).toBe(false);
+  hand.add(page(0, { entries: days(99, 100) }), 0);
+  expect(hand.full).toBe(true);
+  hand.take();
+  hand.add(page(0, { entries: days(99, 100) }), 0);
+  expect(hand.full).toBe(false);
 });

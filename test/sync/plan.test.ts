@@ -107,6 +107,29 @@ test('a read of the very beginning starts a little before what is owed', () => {
   expect(planWindows({ ...progress, askedFrom: 60 * S, covered }, { ...ask, leadMs: MINUTE })).toEqual([]);
 });
 
+test('the lead is planned with the first second that is owed, and not again while that is in hand', () => {
+  const state = { ...progress, askedFrom: 60 * S };
+  for (const leadApart of [false, true]) {
+    const wish: Ask = { ...ask, leadMs: MINUTE, leadApart };
+    const owed = { from: 60 * S, to: 1_000 * S };
+    expect(length(planWindows(state, wish))).toBe(1_000 * S);
+    // Whoever has the window in hand, the lead was planned with it and may be read already.
+    expect(planWindows({ ...state, open: [owed] }, wish)).toEqual([]);
+    // Split, its newer part read and its oldest in hand.
+    const open = [{ from: 60 * S, to: 500 * S }];
+    expect(planWindows({ ...state, covered: [{ from: 500 * S, to: 1_000 * S }], open }, wish)).toEqual([]);
+    // An earlier beginning than that of the window in hand.
+    const later = [{ from: 500 * S, to: 1_000 * S }];
+    expect(planWindows({ ...state, open: later }, wish)[0]?.from).toBe(0);
+  }
+});
+
+test('the overlap waits with a tail that another has in hand', () => {
+  const covered = [{ from: 0, to: 900 * S }];
+  const open = [{ from: 900 * S, to: 1_000 * S }];
+  expect(planWindows({ ...progress, covered, open, overlapEntries: 99 }, ask)).toEqual([]);
+});
+
 test('whatever the progress, windows meet neither each other nor open ones, and with these they hold every second that is missing', () => {
   const second = fc.integer({ min: 0, max: 60 }).map((n) => n * S);
   const list = fc

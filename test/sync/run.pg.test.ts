@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import type { Clock } from '../../src/clock.ts';
 import { syncStreams } from '../../src/operations/sync.ts';
+import type { Stream } from '../../src/sources/source.ts';
 import { startPrivateServer, withClient } from '../postgres.ts';
 import { difference, NO_DIFFERENCE, onceEach, storedDatadog, storedQstash } from '../stored.ts';
 import { askOf, createWorld, pageIsBatch, START, type World, type WorldOptions } from '../world.ts';
@@ -112,6 +113,41 @@ test('one stream that fails leaves the other alone, and no connection stays in u
   const { totalCount, idleCount, waitingCount } = app.store.pool;
   expect({ busy: totalCount - idleCount, waitingCount }).toEqual({ busy: 0, waitingCount: 0 });
   await app.close();
+  expect(await world.query('select holder, lease_until from logkeep.sync_window')).toEqual([
+    { holder: null, lease_until: null },
+  ]);
+});
+
+test('a commit that fails for good leaves no lease: the next run has the window at once', async () => {
+  await made();
+  for (const table of ['qstash_log', 'datadog_log']) {
+    await world.query(`alter table logkeep.${table} add constraint full_disk check (false) not valid`);
+  }
+  const results = await world.sync();
+  expect(results.map(({ outcome, error }) => [outcome, error?.kind])).toEqual([
+    ['failed', 'database'],
+    ['failed', 'database'],
+  ]);
+  expect(await world.query('select holder, lease_until from logkeep.sync_window')).toEqual([
+    { holder: null, lease_until: null },
+    { holder: null, lease_until: null },
+  ]);
+  for (const table of ['qstash_log', 'datadog_log']) {
+    await world.query(`alter table logkeep.${table} drop constraint full_disk`);
+  }
+  const begun = performance.now();
+  expect((await world.sync()).map(({ outcome }) => outcome)).toEqual(['done', 'done']);
+  expect(performance.now() - begun).toBeLessThan(9_000);
+});
+
+test('a bug in the middle of a window leaves no lease either, and is thrown as it is', async () => {
+  await made({ streams: ['qstash.main'] });
+  const bug = new TypeError('a bug');
+  const broken = (stream: Stream): Stream => ({
+    ...stream,
+    read: () => ({ [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(bug) }) }),
+  });
+  await expect(world.sync({}, { wrap: broken })).rejects.toBe(bug);
   expect(await world.query('select holder, lease_until from logkeep.sync_window')).toEqual([
     { holder: null, lease_until: null },
   ]);
