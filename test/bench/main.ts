@@ -48,7 +48,7 @@ try {
   await database.drop();
   if (values.memory) {
     for (const source of sources)
-      for await (const line of measureMemory(server, source, entries)) print(line);
+      for await (const line of measureMemory(server, source, entries, runs)) print(line);
   } else if (values.indexes) {
     for (const source of sources)
       for await (const line of measureIndexes(server, source, entries, runs)) print(line);
