@@ -18,6 +18,8 @@ export interface OpenDatabase {
   readonly store: Store;
   /** Where it is, with its password; the embedded one's too. */
   readonly url: string;
+  /** Names of the migrations that were applied to it just now. */
+  readonly applied: readonly string[];
   close(): Promise<void>;
 }
 
@@ -73,7 +75,7 @@ export async function openDatabase(
 ): Promise<OpenDatabase> {
   const server = await databaseServer(config, log, options.make ?? options.migrate);
   try {
-    if (options.migrate) await migrateToLatest(config.database.directUrl ?? server.url);
+    const applied = options.migrate ? await migrateToLatest(config.database.directUrl ?? server.url) : [];
     const store = openStore(
       server.url,
       options.silenceMs === undefined ? {} : { silenceMs: options.silenceMs },
@@ -87,6 +89,7 @@ export async function openDatabase(
     return {
       store,
       url: server.url,
+      applied,
       close: async () => {
         await store.close();
         await server.release();

@@ -8,17 +8,24 @@ export const DURATION_EXPECTED = 'expected a duration such as 90s, 15m, 12h, 3d 
 
 /** What to say when text is neither a duration nor a time. */
 export const MOMENT_EXPECTED =
-  'expected a duration such as 3d or PT12H, or a time with its zone such as 2026-11-01T00:00:00Z';
+  'expected a duration such as 3d or PT12H, 3660d at most, or a time with its zone such as 2026-11-01T00:00:00Z, of 2000 or later';
 
 /** What to say when text is not a span. */
 export const SPAN_EXPECTED =
-  'expected a duration up to now such as 6h, or a span such as 2026-11-01T00:00:00Z/2026-11-02T00:00:00Z or 2026-11-01T00:00:00Z/PT6H';
+  'expected a duration up to now such as 6h, 3660d at most, or a span such as 2026-11-01T00:00:00Z/2026-11-02T00:00:00Z or 2026-11-01T00:00:00Z/PT6H, of 2000 or later';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const WEEK = 7 * DAY;
+
+/** No log begins before, and no entry that is older is taken for one. */
+const EARLIEST_MS = Date.UTC(2000, 0, 1);
+/** The last moment of a year of four digits: Postgres and the APIs read no longer ones. */
+const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+/** The longest retention that can be set: no moment is further back from now, and no span is longer. */
+const LONGEST_MS = 3660 * DAY;
 
 const UNITS: readonly (readonly [name: string, ms: number])[] = [
   ['w', WEEK],
@@ -62,7 +69,10 @@ export function formatDuration(ms: number): string {
   return `${ms}ms`;
 }
 
-/** The ms of an ISO 8601 time that names its zone, finer digits cut off; null for anything else, also for 30 February. */
+/**
+ * The ms of an ISO 8601 time of the years 2000 to 9999 (UTC) that names its zone, finer digits cut off; null for
+ * anything else, also for 30 February.
+ */
 export function parseTime(text: string): Ms | null {
   const parts = ZONED_TIME.exec(text);
   if (parts === null) return null;
@@ -80,13 +90,13 @@ export function parseTime(text: string): Ms | null {
     local.getUTCSeconds() !== second;
   if (rolled) return null;
   const at = Date.parse(text.toUpperCase());
-  return Number.isNaN(at) ? null : at;
+  return isTime(at) ? at : null;
 }
 
-/** A duration (so long ago) or a time with its zone; null if it is neither. */
+/** A duration (so long ago, 3660 days at most) or a time with its zone as `parseTime` takes it; null if it is neither. */
 export function parseMoment(text: string): Moment | null {
   const agoMs = parseDuration(text);
-  if (agoMs !== null) return { agoMs };
+  if (agoMs !== null) return agoMs <= LONGEST_MS ? { agoMs } : null;
   const atMs = parseTime(text);
   return atMs === null ? null : { atMs };
 }
@@ -101,13 +111,16 @@ export function resolveMoment(moment: Moment, nowMs: Ms): Ms {
   return 'agoMs' in moment ? nowMs - moment.agoMs : moment.atMs;
 }
 
-/** `6h` (up to `nowMs`), `TIME/TIME`, `TIME/DURATION` or `DURATION/TIME`; null if it is none, or empty. */
+/**
+ * `6h` (up to `nowMs`), `TIME/TIME`, `TIME/DURATION` or `DURATION/TIME`, within the bounds of `parseMoment`; null if it
+ * is none, or empty.
+ */
 export function parseSpan(text: string, nowMs: Ms): Span | null {
   const [first = '', second, ...rest] = text.split('/');
   if (rest.length > 0) return null;
   if (second === undefined) {
-    const agoMs = parseDuration(first);
-    return agoMs === null || agoMs === 0 ? null : { from: nowMs - agoMs, to: nowMs };
+    const ago = parseMoment(first);
+    return ago === null || 'atMs' in ago || ago.agoMs === 0 ? null : { from: nowMs - ago.agoMs, to: nowMs };
   }
   const from = parseMoment(first);
   const to = parseMoment(second);
@@ -116,7 +129,11 @@ export function parseSpan(text: string, nowMs: Ms): Span | null {
     from: 'atMs' in from ? from.atMs : (to as { atMs: Ms }).atMs - from.agoMs,
     to: 'atMs' in to ? to.atMs : (from as { atMs: Ms }).atMs + to.agoMs,
   };
-  return span.from < span.to ? span : null;
+  return span.from < span.to && isTime(span.from) && isTime(span.to) ? span : null;
+}
+
+function isTime(ms: number): boolean {
+  return ms >= EARLIEST_MS && ms <= LATEST_MS;
 }
 
 function wholeMs(ms: number): number | null {

@@ -32,15 +32,24 @@ async function main(): Promise<void> {
     });
   }
   let heard = true;
+  let unwritten = false;
   for (const output of [process.stdout, process.stderr]) {
-    output.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-      // Whoever read our output is gone: what it was for is gone too, and nobody hears a complaint.
+    output.on('error', ({ code = 'failed' }: NodeJS.ErrnoException) => {
+      if (code !== 'EPIPE') {
+        if (heard && output === process.stdout) {
+          process.stderr.write(
+            `logkeep: stdout: ${code}: expected somewhere to write to; free the disk or send the output elsewhere\n`,
+          );
+        }
+        unwritten = true;
+        process.exitCode = 1;
+      }
+      // Whoever read our output is gone, or it goes nowhere: what it was for is gone too, and one complaint will do.
       heard = false;
       if (output === process.stdout) stop.abort(new LogkeepError('aborted', 'stdout was closed'));
     });
   }
-  process.exitCode = await runProgram(process.argv.slice(2), {
+  const code = await runProgram(process.argv.slice(2), {
     env: process.env,
     cwd: process.cwd(),
     stdout: process.stdout,
@@ -55,4 +64,5 @@ async function main(): Promise<void> {
     clock: systemClock,
     onHangup: (listener) => process.on('SIGHUP', listener),
   });
+  process.exitCode = unwritten ? 1 : code;
 }

@@ -101,6 +101,20 @@ describe('parseTime', () => {
   ])('refuses %j, which names no zone or no moment', (text) => {
     expect(parseTime(text)).toBeNull();
   });
+
+  it('knows the years 2000 to 9999 in UTC, whatever the zone, and refuses all before and after', () => {
+    expect(parseTime('2000-01-01T00:00:00Z')).toBe(Date.UTC(2000, 0, 1));
+    expect(parseTime('1999-12-31T22:00:00-02:00')).toBe(Date.UTC(2000, 0, 1));
+    expect(parseTime('9999-12-31T23:59:59.999Z')).toBe(Date.UTC(9999, 11, 31, 23, 59, 59, 999));
+    for (const text of [
+      '0000-01-01T00:00:00Z',
+      '1970-01-01T00:00:00Z',
+      '2000-01-01T00:00:00+00:01',
+      '1999-12-31T23:59:59.999Z',
+      '9999-12-31T23:59:00-00:01',
+    ])
+      expect(parseTime(text), text).toBeNull();
+  });
 });
 
 describe('moments and spans', () => {
@@ -112,6 +126,16 @@ describe('moments and spans', () => {
     expect(parseMoment('soon')).toBeNull();
     expect(resolveMoment({ agoMs: HOUR }, now)).toBe(now - HOUR);
     expect(formatMoment({ atMs: Date.UTC(2026, 10, 1) })).toBe('2026-11-01T00:00:00.000Z');
+  });
+
+  it('goes back from now 3660 days at most', () => {
+    expect(parseMoment('3660d')).toEqual({ agoMs: 3660 * DAY });
+    expect(parseMoment('P3661D')).toBeNull();
+    expect(parseSpan('3660d', now)).toEqual({ from: now - 3660 * DAY, to: now });
+    expect(parseSpan('3661d', now)).toBeNull();
+    expect(parseSpan('9999w/2026-11-01T00:00:00Z', now)).toBeNull();
+    expect(parseSpan('1d/2000-01-01T00:00:00Z', now)).toBeNull();
+    expect(parseSpan('9999-12-31T00:00:00Z/2d', now)).toBeNull();
   });
 
   it.each([

@@ -4,6 +4,7 @@ import { isFailure, LogkeepError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { asDatabaseError, connectionString, isUntrusted, openStore, type Store } from '../store/database.ts';
 import { pendingMigrations, refuseNewer } from '../store/migrate.ts';
+import { checkGrants, checkMigrating } from './check-grants.ts';
 import { type Finding, fine, note, trouble } from './finding.ts';
 
 const OLDEST = 150_000;
@@ -28,7 +29,7 @@ export async function checkDatabase(
     if (findings.some(({ level }) => level === 'trouble')) return findings;
   }
   try {
-    if (url !== null) return [...findings, ...(await tables(url, more))];
+    if (url !== null) return [...findings, ...(await tables(url, directUrl ?? url, more))];
     const { dir } = config.database;
     const { openEmbedded } = await import('../store/embedded.ts');
     const { hasCluster } = await import('../store/embedded-home.ts');
@@ -36,7 +37,7 @@ export async function checkDatabase(
     const embedded = await openEmbedded({ dir, log });
     try {
       findings.push(fine(subject, 'the embedded Postgres starts'));
-      return [...findings, ...(await tables(embedded.url, more))];
+      return [...findings, ...(await tables(embedded.url, embedded.url, more))];
     } finally {
       await embedded.release();
     }
@@ -57,22 +58,37 @@ async function unmade(dir: string): Promise<Finding> {
   );
 }
 
+/** The tables at `url`; `migrator`: the address that migrations take, whose role may be another. */
 async function tables(
   url: string,
+  migrator: string,
   more: (store: Store) => Promise<readonly Finding[]>,
 ): Promise<readonly Finding[]> {
   const store = openStore(url, { max: 1 });
   try {
+    const { findings, readable } = await checkGrants(store.pool);
+    if (!readable) return findings;
     const db = store.db as never;
     await refuseNewer(db);
     const pending = await pendingMigrations(db);
-    if (pending.length === 0) {
-      return [fine(subject, 'has the tables of this version'), ...(await more(store))];
-    }
-    const remedy = 'run `logkeep sync`, or `logkeep migrate` alone';
-    return [note(subject, `not migrated yet: the first sync does it (${pending.join(', ')})`, remedy)];
+    if (pending.length > 0) return [...findings, ...(await unmigrated(migrator, pending))];
+    const sound = findings.every(({ level }) => level !== 'trouble');
+    const whole = sound ? [fine(subject, 'has the tables of this version')] : [];
+    return [...findings, ...whole, ...(await more(store))];
   } catch (error) {
     throw asDatabaseError('look at the database', error);
+  } finally {
+    await store.close();
+  }
+}
+
+async function unmigrated(url: string, pending: readonly string[]): Promise<readonly Finding[]> {
+  const store = openStore(url, { max: 1 });
+  try {
+    const findings = await checkMigrating(store.pool, pending);
+    if (findings.length > 0) return findings;
+    const remedy = 'run `logkeep sync`, or `logkeep migrate` alone';
+    return [note(subject, `not migrated yet: the first sync does it (${pending.join(', ')})`, remedy)];
   } finally {
     await store.close();
   }
@@ -90,20 +106,30 @@ async function connection(url: string, name: string): Promise<Finding> {
     client.on('error', () => undefined);
     await client.connect();
     const { rows } = await client.query<
-      Record<'version' | 'number' | 'role' | 'database', string> & Record<'temp' | 'create', boolean>
+      Record<'version' | 'number' | 'role' | 'database', string> &
+        Record<'temp' | 'create' | 'standby' | 'read_only', boolean>
     >(
       `select current_setting('server_version') as version, current_setting('server_version_num') as number,
         current_user as role, current_database() as database,
         has_database_privilege(current_database(), 'temp') as temp,
+        pg_is_in_recovery() as standby, current_setting('transaction_read_only')::boolean as read_only,
         to_regnamespace('logkeep') is not null or has_database_privilege(current_database(), 'create') as create`,
     );
     const found = rows[0];
     if (found === undefined) throw new LogkeepError('database', 'no answer to a simple query');
-    const { version, number, role, database, temp, create } = found;
+    const { version, number, role, database, temp, create, standby, read_only } = found;
     const identity = pg.escapeIdentifier(role);
     const place = pg.escapeIdentifier(database);
     if (Number(number) < OLDEST)
       return trouble(subject, `${name}: Postgres ${version}`, 'logkeep needs Postgres 15 or newer');
+    if (standby)
+      return trouble(subject, `${name}: a standby, which takes no writes`, 'use the address of its primary');
+    if (read_only)
+      return trouble(
+        subject,
+        `${name}: transactions of ${role} are read-only (default_transaction_read_only)`,
+        `alter role ${identity} in database ${place} set default_transaction_read_only = off`,
+      );
     if (!temp)
       return trouble(
         subject,

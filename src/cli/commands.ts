@@ -1,16 +1,22 @@
 import { LOG_LEVELS } from '../config/log-level.ts';
-import { DURATION_EXPECTED, parseDuration } from '../durations.ts';
+import { DURATION_EXPECTED, formatDuration, parseDuration } from '../durations.ts';
 import type { CommandName, CommandOptions, GlobalOptions } from './command.ts';
 import {
   type CommandDeclaration,
   fail,
   json,
+  misuse,
   moment,
   type OptionDeclaration,
   stream,
   whole,
 } from './options.ts';
 import { READING_COMMANDS } from './reading-commands.ts';
+
+/** The largest number that Postgres's bigint takes. */
+const LAST_ID = 2n ** 63n - 1n;
+/** How far back a sandbox's history goes by default. */
+const HISTORY_MS = 2 * 24 * 3_600_000;
 
 const seed: OptionDeclaration<number> = {
   flags: '--seed <n>',
@@ -162,7 +168,8 @@ export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<Comm
       historyMs: {
         flags: '--history <duration>',
         help: 'how far back its entries begin',
-        initial: 2 * 24 * 3_600_000,
+        initial: HISTORY_MS,
+        initialText: formatDuration(HISTORY_MS),
         parse: (text, at) => parseDuration(text) || fail(at, text, `${DURATION_EXPECTED}, more than 0`),
       },
       entries: {
@@ -174,6 +181,11 @@ export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<Comm
       json,
     },
     examples: ['logkeep sandbox', 'logkeep sandbox --port 4010 --entries 100000'],
+    more: `What it holds, whether or not its APIs show it now, and what it was asked, as JSON over HTTP:
+  GET /sandbox/truth                                   each entry: id, time, visible_at
+      ?api=qstash|datadog&from=TIME&to=TIME            of one API, of a span of event time
+      &visible_at=TIME&text=true                       what the API shows at TIME; with the text as it is sent
+  GET /sandbox/requests (?api=qstash|datadog)          the last 10,000 requests`,
   },
   demo: {
     summary: 'see it work without any key: embedded Postgres, stand-in APIs, sync, queries',
@@ -200,5 +212,8 @@ export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<Comm
 };
 
 function quarantineId(text: string, at: string): string {
-  return /^\d{1,19}$/.test(text) ? text : fail(at, text, 'expected a number from `logkeep quarantine list`');
+  const expected = 'expected a number from `logkeep quarantine list`';
+  if (!/^\d{1,100}$/.test(text)) return fail(at, text, expected);
+  if (BigInt(text) > LAST_ID) throw misuse(`quarantine has no ${text}: ${expected}`);
+  return text;
 }

@@ -18,7 +18,11 @@ export const run: Run<'migrate'> = async (options, context) => {
   const database = await openDatabase(config, openLog(config.logLevel), { migrate: true });
   try {
     const pending = await pendingMigrations(database.store.db as never);
-    context.stdout.write(options.json ? `${JSON.stringify({ pending })}\n` : 'the database is up to date\n');
+    const { applied } = database;
+    if (!options.json && applied.length > 0) context.stderr.write(`applied ${applied.join(', ')}\n`);
+    context.stdout.write(
+      options.json ? `${JSON.stringify({ applied, pending })}\n` : 'the database is up to date\n',
+    );
     return pending.length === 0 ? 0 : 1;
   } finally {
     await database.close();

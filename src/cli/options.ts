@@ -1,4 +1,4 @@
-import { MOMENT_EXPECTED, type Moment, parseDuration, parseMoment, parseTime } from '../durations.ts';
+import { MOMENT_EXPECTED, type Moment, parseMoment, resolveMoment } from '../durations.ts';
 import { LogkeepError } from '../errors.ts';
 import type { Ms } from '../model.ts';
 
@@ -9,6 +9,8 @@ export interface OptionDeclaration<Value> {
   readonly help: string;
   /** Value when it is not said. */
   readonly initial: Value;
+  /** How `--help` says it, where the value is not what one would write. */
+  readonly initialText?: string;
   /** Absent for a switch. A `many` option gives each text to it and gathers the values. */
   readonly parse?: (text: string, at: string, nowMs: Ms) => unknown;
   readonly many?: boolean;
@@ -19,6 +21,8 @@ export interface CommandDeclaration<Options> {
   readonly summary: string;
   readonly options: { readonly [Key in keyof Options]: OptionDeclaration<Options[Key]> };
   readonly examples: readonly string[];
+  /** What else there is to know of it, after the examples. */
+  readonly more?: string;
   /** What the options must be to each other; throws LogkeepError `config`. */
   readonly check?: (options: Options, nowMs: Ms) => void;
 }
@@ -63,8 +67,7 @@ export function whole(min: number, max: number) {
 
 /** A duration back from now or a time, in ms. */
 export function momentMs(text: string, at: string, nowMs: Ms): Ms {
-  const ms = parseDuration(text) === null ? parseTime(text) : nowMs - (parseDuration(text) ?? 0);
-  return ms ?? fail(at, text, MOMENT_EXPECTED);
+  return resolveMoment(moment(text, at), nowMs);
 }
 
 /** A duration back from now or a time, as it was said. */

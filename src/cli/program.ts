@@ -67,7 +67,7 @@ function createProgram(context: CliContext, start: Start): Command {
     addOptions(command, declaration.options, context);
     command.addHelpText(
       'after',
-      `\nExamples:\n${declaration.examples.map((one) => `  $ ${one}`).join('\n')}`,
+      `\nExamples:\n${declaration.examples.map((one) => `  $ ${one}`).join('\n')}${declaration.more === undefined ? '' : `\n\n${declaration.more}`}`,
     );
     command.action(async () => {
       const options = {
@@ -124,13 +124,14 @@ function pathOf(command: Command): string {
 
 function addOptions(command: Command, options: AnyOptions, context: CliContext): void {
   for (const declaration of Object.values(options)) {
-    const { flags, help, initial, parse, many } = declaration;
+    const { flags, help, initial, initialText, parse, many } = declaration;
     const at = flags.split(' ')[0] ?? flags;
     const read = (text: string, before: unknown): unknown => {
       const value = parse?.(text, at, context.clock.now());
       return many === true ? [...(Array.isArray(before) ? before : []), value] : value;
     };
-    const shown = typeof initial === 'number' && !at.startsWith('--history') ? ` (default: ${initial})` : '';
+    const fallback = initialText ?? (typeof initial === 'number' ? `${initial}` : null);
+    const shown = fallback === null ? '' : ` (default: ${fallback})`;
     if (flags.startsWith('--')) {
       const option = new Option(flags, help + shown);
       command.addOption(parse === undefined ? option : option.argParser(read));

@@ -24,7 +24,7 @@ export const READING_COMMANDS: { readonly [Name in Reading]: CommandDeclaration<
       },
       again: {
         flags: '--again <span>',
-        help: 'read a span once more, also where it was read: 6h (up to now), or FROM/TO',
+        help: 'read a span once more that was asked for before: 6h (up to now), or FROM/TO',
         initial: null,
         parse: (text, at, nowMs) => parseSpan(text, nowMs) ?? fail(at, text, SPAN_EXPECTED),
       },
@@ -57,6 +57,10 @@ export const READING_COMMANDS: { readonly [Name in Reading]: CommandDeclaration<
       if (again !== null && (since !== null || until !== null)) {
         throw misuse('--again: expected without --since and --until; write both ends as FROM/TO');
       }
+      if (again !== null && again.from >= nowMs)
+        throw misuse(
+          `--again: ${new Date(again.from).toISOString()}: expected a span that begins before now`,
+        );
     },
   },
   backfill: {

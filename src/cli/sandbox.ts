@@ -32,7 +32,7 @@ export const run: Run<'sandbox'> = async (
     );
     stderr.write(
       `stand-ins of both APIs at ${sandbox.url}: about ${amountText(entries, 'entry', 'entries')} each over ${lengthText(historyMs)}, ` +
-        'and new ones each second; in another terminal, set the variables above and run `logkeep sync` or `logkeep serve`; Ctrl-C stops\n',
+        'and new ones each second, all of which GET /sandbox/truth tells; in another terminal, set the variables above and run `logkeep sync` or `logkeep serve`; Ctrl-C stops\n',
     );
     if (!signal.aborted) await new Promise((done) => signal.addEventListener('abort', done, { once: true }));
     return 0;

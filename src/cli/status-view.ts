@@ -2,6 +2,7 @@ import { amountText, countText, lengthText, timeText } from '../amounts.ts';
 import type { Ms } from '../model.ts';
 import { backfillText } from '../serve/why.ts';
 import type { RunStatus, StreamStatus } from '../store/status.ts';
+import type { Lateness } from '../sync/ledger.ts';
 import { quantile, total } from '../sync/overlap.ts';
 import { printable, tableText } from './table.ts';
 
@@ -95,12 +96,7 @@ function notesOf({ status, setting }: Listed, nowMs: Ms): readonly string[] {
         : `entries from ${timeText(status.missingFromMs)} on expire in ${lengthText(status.expiresInMs)}: run \`logkeep sync\` before`,
     );
   }
-  if (total(lateness) >= ENOUGH_TO_TELL) {
-    const [half, most] = [0.5, 0.999].map((share) => lengthText(quantile(lateness, share) ?? 0));
-    notes.push(
-      `of ${countText(total(lateness))} entries half came within ${half}, all but one in a thousand within ${most}`,
-    );
-  }
+  if (total(lateness) >= ENOUGH_TO_TELL) notes.push(latenessText(lateness));
   if (quarantined > 0)
     notes.push(
       `${amountText(quarantined, 'entry waits', 'entries wait')} in quarantine: \`logkeep quarantine list\` says why`,
@@ -112,6 +108,22 @@ function notesOf({ status, setting }: Listed, nowMs: Ms): readonly string[] {
   if (unknown.length > MOST_UNKNOWN)
     notes.push(`${unknown.length - MOST_UNKNOWN} more names are new: see \`logkeep status --json\``);
   return notes;
+}
+
+function latenessText(lateness: Lateness): string {
+  const count = countText(total(lateness));
+  if (knownWithin(lateness, 1) === null)
+    return `how late its entries come is not known: the API does not tell, and none of ${count} came into time that was read before`;
+  const [half, most] = [0.5, 0.999].map((share) => {
+    const ms = knownWithin(lateness, share);
+    return ms === null ? 'in time as far as is known' : `within ${lengthText(ms)}`;
+  });
+  return `of ${count} entries half came ${half}, all but one in a thousand ${most}`;
+}
+
+/** How late a share of the entries came at most; null: of an API that does not tell, and in time as far as is known. */
+function knownWithin(lateness: Lateness, share: number): number | null {
+  return quantile(lateness, share) || null;
 }
 
 /** The same for machines: times as ISO text, lengths in ms. */
@@ -164,9 +176,9 @@ function progressJson(status: StreamStatus): Readonly<Record<string, unknown>> {
     retention_ms: status.retentionMs,
     lateness: {
       counted: total(status.lateness),
-      half_within_ms: quantile(status.lateness, 0.5),
-      p99_within_ms: quantile(status.lateness, 0.99),
-      p999_within_ms: quantile(status.lateness, 0.999),
+      half_within_ms: knownWithin(status.lateness, 0.5),
+      p99_within_ms: knownWithin(status.lateness, 0.99),
+      p999_within_ms: knownWithin(status.lateness, 0.999),
       histogram: status.lateness.map(({ upToMs, count }) => ({ up_to_ms: upToMs, count })),
     },
     api_skew_ms: status.skewMs,

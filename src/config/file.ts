@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
-import { LineCounter, parseDocument } from 'yaml';
+import { type Document, LineCounter, parseDocument, visit, type YAMLError } from 'yaml';
 import { LogkeepError } from '../errors.ts';
 import { createProblems } from './problems.ts';
 
@@ -57,9 +57,18 @@ function parse(text: string, name: string): Readonly<Record<string, unknown>> {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const problems = createProblems();
-  for (const { pos, message } of [...document.errors, ...document.warnings]) {
-    const { line, col } = lines.linePos(pos[0]);
-    problems.add(`${name}: line ${line}, column ${col}`, yamlTrouble(message));
+  const placeOf = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return `${name}: line ${line}, column ${col}`;
+  };
+  for (const error of [...document.errors, ...document.warnings]) {
+    problems.add(placeOf(error.pos[0]), yamlTrouble(error));
+  }
+  for (const offset of danglingAliases(document)) {
+    // Its name may be a secret that was not quoted.
+    const trouble =
+      'unresolved alias: expected an anchor before it, or quotes around text that begins with *';
+    problems.add(placeOf(offset), trouble);
   }
   problems.throwIfAny();
   const content = follow(() => document.toJS({ maxAliasCount: 100 }), name);
@@ -71,19 +80,34 @@ function parse(text: string, name: string): Readonly<Record<string, unknown>> {
   );
 }
 
+/** Where aliases stand that stand for nothing. */
+function danglingAliases(document: Document): readonly number[] {
+  const found: number[] = [];
+  visit(document, {
+    Alias(_, node) {
+      if (node.resolve(document) === undefined) found.push(node.range?.[0] ?? 0);
+    },
+  });
+  return found;
+}
+
 function follow(read: () => unknown, name: string): unknown {
   try {
     return read();
   } catch (error) {
-    const reason = error instanceof Error ? yamlTrouble(error.message) : '';
-    throw new LogkeepError('config', `${name}: ${reason}: expected an anchor before each alias`, {
-      cause: error,
-    });
+    throw new LogkeepError(
+      'config',
+      `${name}: its aliases stand for more than settings need: expected fewer, or the values themselves`,
+      { cause: error },
+    );
   }
 }
 
 /** The parser's words without the piece of the file that it may quote, which may hold a secret. */
-function yamlTrouble(message: string): string {
+function yamlTrouble({ code, message }: YAMLError): string {
+  if (code === 'MULTIPLE_DOCS') {
+    return 'expected one document: remove the line --- and what is not to count';
+  }
   const words = message.split(/[:\n]/)[0] ?? message;
   return `${words.charAt(0).toLowerCase()}${words.slice(1)}`;
 }

@@ -13,6 +13,8 @@ export interface Given {
   readonly from: string;
   /** What an error may show of it. */
   readonly shown: string;
+  /** The same of each element of a list. */
+  readonly elements?: readonly string[];
 }
 
 /** One setting as it is in effect; secrets masked. */
@@ -46,11 +48,13 @@ export function takeMapping(
       continue;
     }
     const { value, variables } = expandVariables(raw, env, place, problems);
+    const secret = secrets.includes(key);
     taken.set(key, {
       value,
       place,
       from: [file, ...variables.map((name) => `environment ${name}`)].join(', '),
-      shown: showValue(raw, secrets.includes(key)),
+      shown: showValue(raw, secret),
+      ...(Array.isArray(raw) && !secret ? { elements: raw.map((one) => showValue(one, false)) } : {}),
     });
   }
   return taken;
@@ -88,10 +92,27 @@ export function check<Schema extends z.ZodObject>(
   for (const issue of result.error.issues) {
     const [key = '', ...within] = issue.path.map(String);
     const value = given.get(key);
+    const wrong = within.length === 0 && value !== undefined ? wrongElements(schema.shape[key], value) : [];
+    for (const { index, shown, found } of wrong) {
+      problems.add(`${value?.place}[${index}]`, explain(found, shown) + note(key));
+    }
+    if (wrong.length > 0) continue;
     const place = (value?.place ?? `${where}${key}`) + within.map((step) => `[${step}]`).join('');
     problems.add(place, explain(issue, value?.shown ?? null) + note(key));
   }
   return null;
+}
+
+/** Elements of a list that alone would be wrong too: settings that take a list take one of it as well. */
+function wrongElements(
+  schema: z.core.$ZodType | undefined,
+  { value, elements }: Given,
+): readonly { readonly index: number; readonly shown: string; readonly found: z.core.$ZodIssue }[] {
+  if (schema === undefined || elements === undefined || !Array.isArray(value)) return [];
+  return value.flatMap((one: unknown, index) => {
+    const found = z.safeParse(schema, one).error?.issues[0];
+    return found === undefined ? [] : [{ index, shown: elements[index] ?? '', found }];
+  });
 }
 
 /** Every declared setting that has a value, as it was given or else its default, secrets masked. */

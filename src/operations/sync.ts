@@ -2,8 +2,8 @@ import type { App, OpenStream } from '../app.ts';
 import { resolveMoment } from '../durations.ts';
 import type { Ms, Span } from '../model.ts';
 import type { Stream, StreamSettings } from '../sources/source.ts';
-import { planWindows } from '../sync/plan.ts';
 import type { RunEvent } from '../sync/run.ts';
+import { planAgain, refuseUnasked } from './again.ts';
 import { pacedPlan } from './pacing.ts';
 import { type ReadResult, readStream } from './read.ts';
 
@@ -15,6 +15,7 @@ export interface SyncAsk {
   /** Begin here instead of where the settings say. */
   readonly since: StreamSettings['since'] | null;
   readonly untilMs: Ms | null;
+  /** A span that was asked for before, to read once more. */
   readonly again: Span | null;
   readonly signal: AbortSignal;
   readonly mayRequest: () => boolean;
@@ -23,8 +24,17 @@ export interface SyncAsk {
   readonly watch: (stream: Stream, event: RunEvent) => void;
 }
 
-/** Reads all of the app's streams at once. One stream's trouble is in its result and stops that stream alone. */
+/**
+ * Reads all of the app's streams at once. One stream's trouble is in its result and stops that stream alone. Throws
+ * `config` before anything starts where a stream was never asked for what is to be read again.
+ */
 export async function syncStreams(app: App, ask: SyncAsk): Promise<readonly ReadResult[]> {
+  const { again, since } = ask;
+  if (again !== null) {
+    for (const open of app.streams) {
+      await refuseUnasked(app, open, again, beginning(since, open.settings, app.clock.now()).askedFrom);
+    }
+  }
   const results = await Promise.allSettled(app.streams.map((open) => syncStream(app, open, ask)));
   // A bug is thrown only after the others have finished their batches.
   return results.map((result) => {
@@ -36,13 +46,11 @@ export async function syncStreams(app: App, ask: SyncAsk): Promise<readonly Read
 /** Reads one stream from what is not covered yet up to now. Its trouble is in the result; a bug is thrown. */
 export async function syncStream(app: App, open: OpenStream, ask: SyncAsk): Promise<ReadResult> {
   const { askedFrom, leadMs } = beginning(ask.since, open.settings, app.clock.now());
-  // A span that is asked for again is asked for, also where it lies before all that was asked for till now.
-  const earliest = Math.min(askedFrom, ask.again?.from ?? Number.POSITIVE_INFINITY);
   return readStream(app, open, {
     job: 'sync',
-    plan: ask.paced === true ? pacedPlan(app, open) : planWindows,
-    askedFrom: earliest,
-    rolling: 'agoMs' in (ask.since ?? open.settings.since) && earliest === askedFrom,
+    plan: ask.paced === true ? pacedPlan(app, open) : planAgain,
+    askedFrom,
+    rolling: 'agoMs' in (ask.since ?? open.settings.since),
     leadMs,
     untilMs: ask.untilMs,
     again: ask.again,

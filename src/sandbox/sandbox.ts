@@ -7,6 +7,7 @@ import { createDatadogLedger, type DatadogLogInput, type DatadogStored } from '.
 import { compileSearch } from './datadog/match.ts';
 import { createDice } from './dice.ts';
 import { createFaultPlayer, type FaultScript } from './faults.ts';
+import { createInspect } from './inspect.ts';
 import { createQstashApi } from './qstash/api.ts';
 import { QSTASH_DEFAULTS, type QstashBehaviour } from './qstash/behaviour.ts';
 import { compileQstashFilter, type QstashFilter } from './qstash/filter.ts';
@@ -116,6 +117,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       records.push(request);
       if (records.length >= 2 * MOST_RECORDS) records = records.slice(-MOST_RECORDS);
     },
+    inspect: (method, url) => createInspect(sandbox)(method, url),
   });
   const url = `http://127.0.0.1:${server.port}`;
 

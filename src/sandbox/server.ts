@@ -1,11 +1,14 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Clock } from '../clock.ts';
 import type { Ms } from '../model.ts';
 import type { Api, ApiAnswer, ApiHandler, ApiRequest } from './exchange.ts';
 import type { Fault, FaultKind, FaultPlayer } from './faults.ts';
+import type { Inspect, Inspection } from './inspect.ts';
 
 /** One request as it was met. */
 export interface RequestRecord {
@@ -35,6 +38,8 @@ export interface ServerOptions {
   readonly apis: Readonly<Record<Api, ApiHandler>>;
   readonly faults: FaultPlayer;
   readonly record: (request: RequestRecord) => void;
+  /** What the sandbox says of itself, below `/sandbox/`: no request to an API, so neither recorded nor faulted. */
+  readonly inspect: Inspect;
 }
 
 /** A server that listens. */
@@ -45,7 +50,7 @@ export interface RunningServer {
 
 const MAX_REQUEST_BYTES = 1_000_000;
 const INDEX =
-  'logkeep sandbox\n\nQStash: GET /v2/logs, GET /v2/events\nDatadog: POST /api/v1/logs-queries/list, POST /api/v2/logs/events/search, GET /api/v2/logs/events\n';
+  'logkeep sandbox\n\nQStash: GET /v2/logs, GET /v2/events\nDatadog: POST /api/v1/logs-queries/list, POST /api/v2/logs/events/search, GET /api/v2/logs/events\nWhat it holds and was asked: GET /sandbox/truth, GET /sandbox/requests (api=, from=, to=, visible_at=, text=true)\n';
 const compress = promisify(gzip);
 
 /** Serves both APIs on one port, with keep-alive and gzip, and plays the faults of the wire. */
@@ -70,6 +75,10 @@ export async function serve(options: ServerOptions): Promise<RunningServer> {
     response.sendDate = false;
     const body = await readBody(message);
     const url = new URL(message.url ?? '/', 'http://sandbox');
+    if (url.pathname.startsWith('/sandbox/')) {
+      await sendPieces(response, options.inspect(message.method ?? 'GET', url));
+      return;
+    }
     const nowMs = options.clock.now();
     const request: ApiRequest = {
       method: message.method ?? 'GET',
@@ -178,6 +187,12 @@ export async function serve(options: ServerOptions): Promise<RunningServer> {
 }
 
 const WIRE: ReadonlySet<FaultKind> = new Set(['reset', 'cut', 'slow', 'silent', 'wrong_date', 'no_date']);
+
+/** No faster than they are taken. */
+async function sendPieces(response: ServerResponse, { status, pieces }: Inspection): Promise<void> {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  await pipeline(Readable.from(pieces), response);
+}
 
 async function readBody(message: IncomingMessage): Promise<string | null> {
   const chunks: Uint8Array[] = [];

@@ -1,19 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { CliContext, CommandName, ExitCode } from '../../src/cli/command.ts';
 import { COMMANDS } from '../../src/cli/commands.ts';
 import { runProgram } from '../../src/cli/program.ts';
 import { LogkeepError } from '../../src/errors.ts';
-import { bareEnvironment } from '../environment.ts';
 
 const NOW = Date.UTC(2026, 10, 21, 12);
 const HOUR = 3_600_000;
-const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 interface Outcome {
   code: ExitCode;
@@ -93,9 +85,21 @@ describe('options', () => {
     ['sync --max-requests 1.5', '--max-requests: "1.5": expected a whole number from 1 to'],
     ['sync --since 1h --until 2h', '--since: 2026-11-21T11:00:00.000Z: expected a time before --until'],
     ['sync --again 6h --since 3d', '--again: expected without --since and --until'],
+    ['sync --since 9999w', '--since: "9999w": expected a duration such as 3d or PT12H, 3660d at most, or'],
+    ['sync --again 9999w', '--again: "9999w": expected a duration up to now such as 6h, 3660d at most, or'],
+    ['sync --until 0000-01-01T00:00:00Z', '--until: "0000-01-01T00:00:00Z": expected a duration such as 3d'],
+    ['gaps --since 0000-01-01T00:00:00Z', '--since: "0000-01-01T00:00:00Z": expected a duration such as 3d'],
+    ['audit --from 1999-12-31T23:59:59Z', '--from: "1999-12-31T23:59:59Z": expected a duration such as 3d'],
+    ['backfill --from 9999w', '--from: "9999w": expected a duration such as 3d or PT12H, 3660d at most, or'],
+    [
+      'sync --again 2026-11-21T12:00:00Z/PT6H',
+      '--again: 2026-11-21T12:00:00.000Z: expected a span that begins before now',
+    ],
     ['sync --log-level loud', '--log-level: "loud": expected one of silent, error'],
     ['sandbox --port 70000', '--port: "70000": expected a whole number from 0 to 65535'],
     ['quarantine show x', '<id>: "x": expected a number'],
+    ['quarantine show 9999999999999999999', 'quarantine has no 9999999999999999999: expected a number'],
+    ['quarantine retry 17 9223372036854775808', 'quarantine has no 9223372036854775808: expected a number'],
     ['quarantine show', "missing required argument 'id'; see `logkeep quarantine show --help`"],
     ['sycn', "unknown command 'sycn' (Did you mean sync?); see `logkeep --help`"],
     ['sync --sinc 3d', "unknown option '--sinc' (Did you mean --since?); see `logkeep sync --help`"],
@@ -124,7 +128,7 @@ describe('failures', () => {
     );
     expect(code).toBe(1);
     expect(err).toBe(
-      'logkeep: qstash.main: HTTP 401 unable to authenticate (check the key, its permission and its region or site with `logkeep check`)\n',
+      'logkeep: qstash.main: HTTP 401 unable to authenticate (correct the credentials as said; `logkeep check` tries them)\n',
     );
   });
 
@@ -156,6 +160,18 @@ describe('help', () => {
     }
   });
 
+  it('of sandbox names what tells its truth', async () => {
+    const { out } = await run('sandbox --help');
+    for (const word of ['GET /sandbox/truth', 'GET /sandbox/requests', 'visible_at'])
+      expect(out).toContain(word);
+  });
+
+  it('names the default of every number', async () => {
+    const { out } = await run('sandbox --help');
+    expect(out).toMatch(/--history <duration> +how far back its entries begin \(default: 2d\)/);
+    expect(out).toMatch(/--entries <n> +about so many entries of each API \(default: 20000\)/);
+  });
+
   it.each(Object.keys(COMMANDS))(
     'of %s shows examples that the command line itself accepts',
     async (name) => {
@@ -168,121 +184,4 @@ describe('help', () => {
       }
     },
   );
-});
-
-describe('the process', () => {
-  let cwd = '';
-  const children: ChildProcess[] = [];
-  beforeAll(() => {
-    cwd = mkdtempSync(join(tmpdir(), 'logkeep-main-'));
-  });
-  afterAll(() => {
-    for (const child of children) child.kill('SIGKILL');
-    rmSync(cwd, { recursive: true, force: true });
-  });
-
-  function start(args: readonly string[], o: { preload?: string; env?: Record<string, string> } = {}) {
-    const preload = o.preload === undefined ? [] : ['--import', o.preload];
-    const child = spawn(process.execPath, [...preload, here('../../src/main.ts'), ...args], {
-      cwd,
-      env: { ...bareEnvironment(), ...o.env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    children.push(child);
-    let out = '';
-    let err = '';
-    child.stdout.on('data', (text) => (out += text));
-    child.stderr.on('data', (text) => (err += text));
-    const end = once(child, 'close').then(([code]) => ({ code: code as number, out, err }));
-    return { child, end };
-  }
-
-  it('prints the version of the package', async () => {
-    const { version } = JSON.parse(readFileSync(here('../../package.json'), 'utf8'));
-    expect(await start(['--version']).end).toEqual({ code: 0, out: `${version}\n`, err: '' });
-  });
-
-  it('shows help without loading the database driver, the query builder, the checks or the HTTP client', async () => {
-    const { err, out } = await start(['--help'], { preload: here('loaded.ts') }).end;
-    expect(out).toContain('Usage: logkeep');
-    const packages = [...err.matchAll(/node_modules\/((?:@[^/]+\/)?[^/]+)/g)].map(([, name]) => name);
-    expect([...new Set(packages)]).toEqual(['commander']);
-  });
-
-  it('exits 2 for wrong settings and says all of them on stderr', async () => {
-    writeFileSync(
-      join(cwd, 'wrong.yaml'),
-      'log_level: loud\nstreams: { q: { source: qstash, settle: 12 parsecs } }',
-    );
-    const { code, out, err } = await start(['config', '--config', 'wrong.yaml']).end;
-    expect([code, out]).toEqual([2, '']);
-    expect(err).toContain('logkeep: 3 settings are wrong:');
-    expect(err).toContain('wrong.yaml: streams.q.settle: "12 parsecs": expected a duration such as 90s');
-  });
-
-  it('I11: config shows the settings in effect and where they came from, and no secret', async () => {
-    const env = {
-      QSTASH_TOKEN: 'tok-secret',
-      DD_API_KEY: 'api-secret',
-      DD_APP_KEY: 'app-secret',
-      DATABASE_URL: 'postgres://u:pg-secret@h/db',
-    };
-    const table = await start(['config'], { env }).end;
-    expect(table).toMatchObject({ code: 0, err: '' });
-    expect(table.out).toMatch(/streams\.qstash\.main\.token +\*{4} +environment QSTASH_TOKEN/);
-    expect(table.out).toMatch(/database_url +postgres:\/\/u:\*{4}@h\/db +environment DATABASE_URL/);
-    const json = await start(['config', '--json'], { env }).end;
-    expect(JSON.parse(json.out)).toMatchObject({ file: null, streams: ['qstash.main', 'datadog.main'] });
-    expect(`${table.out}${json.out}`).not.toContain('secret');
-  });
-
-  it('config without any stream says what is missing, and still shows the rest', async () => {
-    const { code, out, err } = await start(['config']).end;
-    expect(code).toBe(0);
-    expect(out).toContain('log_level');
-    expect(err).toContain('no stream is set');
-  });
-
-  it('schema prints the published JSON Schema', async () => {
-    const { out } = await start(['schema']).end;
-    expect(out).toBe(readFileSync(here('../../logkeep.schema.json'), 'utf8'));
-  });
-
-  it('hands the first SIGINT or SIGTERM to the command, which ends by itself', async () => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      const { child, end } = start(['sandbox'], { preload: here('waiting.ts') });
-      await once(child.stdout, 'data');
-      child.kill(signal);
-      const { code, err } = await end;
-      expect(code).toBe(1);
-      expect(err).toBe(`logkeep: stopped by ${signal} (run sync again to go on)\n`);
-    }
-  });
-
-  it('ends at once with 130 at the second signal, whatever the command does', async () => {
-    const { child, end } = start(['sandbox', '--json'], { preload: here('waiting.ts') });
-    await once(child.stdout, 'data');
-    child.kill('SIGINT');
-    setTimeout(() => child.kill('SIGINT'), 300);
-    expect(await end).toMatchObject({ code: 130, err: '' });
-  });
-
-  it('says nothing when whoever reads its output has gone', async () => {
-    const { child, end } = start(['schema']);
-    child.stdout?.destroy();
-    expect(await end).toMatchObject({ code: 0, err: '' });
-  });
-
-  it('tells an old Node in one line which one it needs', async () => {
-    const old =
-      "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.20.2' } })";
-    const { code, out, err } = await start(['--help'], {
-      preload: `data:text/javascript,${encodeURIComponent(old)}`,
-    }).end;
-    expect({ code, out, err }).toEqual({
-      code: 1,
-      out: '',
-      err: 'logkeep: node 20.20.2: expected 22.19 or newer; install a current Node from https://nodejs.org\n',
-    });
-  });
 });

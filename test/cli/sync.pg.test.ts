@@ -58,6 +58,20 @@ describe('sync', () => {
     expect(await rowsOf(database, "select to_regnamespace('logkeep') as schema")).toEqual([{ schema: null }]);
   });
 
+  it('refuses to read again what was never asked for, with exit 2, and makes no gap of it', async () => {
+    await desk.run('sync --since 1h');
+    const requests = sandbox.requests().length;
+    const span = '2024-01-01T00:00:00Z/2024-01-02T00:00:00Z';
+    const { code, out, err } = await desk.run(`sync --again ${span}`);
+    expect([code, out]).toEqual([2, '']);
+    expect(err).toMatch(
+      /^logkeep: --again: 2024-\S+: qstash\.main is asked for since \S+, and was never asked for \S+: expected a span after that, or run `logkeep backfill --stream qstash\.main --from 2024-01-01T00:00:00\.000Z --to 2024-01-02T00:00:00\.000Z`\n$/,
+    );
+    expect(sandbox.requests()).toHaveLength(requests);
+    expect(await desk.run('gaps')).toMatchObject({ code: 0, out: 'no gaps\n' });
+    expect((await desk.run('sync --again 10m')).code).toBe(0);
+  });
+
   it('ends cleanly after --max-requests, says how far it is, and the next goes on from there', async () => {
     const shown = writeSmallHistory(sandbox, 400, 0);
     const { code, out, err } = await desk.run('sync --stream qstash.main --max-requests 3');

@@ -136,7 +136,7 @@ streams:
       expect.stringMatching(
         /^logkeep\.yaml: streams\.qstash\.two\.state: "DELIVRED": expected CREATED, ACTIVE/,
       ),
-      'logkeep.yaml: streams.qstash.two.label: a list: expected a label, or a list of at least one',
+      'logkeep.yaml: streams.qstash.two.label[1]: 3: expected a label, or a list of at least one',
       expect.stringMatching(
         /^logkeep\.yaml: streams\.qstash\.two\.since: "2026-11-01": expected a duration .* with its zone/,
       ),
@@ -168,7 +168,7 @@ streams:
       'retention: "1s": expected a duration such as 90s, 15m, 12h, 3d or PT15M, from 1m to 3660d',
     ],
     ['settle: 30', 'settle: 30: expected a duration such as 90s, 15m, 12h, 3d or PT15M'],
-    ['label: ', 'label: null: expected a label, or a list of at least one'],
+    ['label: ', 'label: nothing: expected a label, or a list of at least one'],
   ])('refuses { %s }', (settings, expected) => {
     expect(complaint(`streams: { qstash.x: { source: qstash, token: t, ${settings} } }`)).toBe(
       `logkeep.yaml: streams.qstash.x.${expected}`,
@@ -197,8 +197,8 @@ streams:
     ['- a', 'expected a mapping'],
     ['streams: []', 'streams: a list: expected a mapping'],
     ['streams: {}', 'streams: empty: expected a mapping'],
-    ['streams: { a: }', 'streams.a: ****: expected a mapping such as { source: qstash, ... }'],
-    ['streams: *nowhere', 'unresolved alias'],
+    ['streams: { a: }', 'streams.a: nothing: expected a mapping such as { source: qstash, ... }'],
+    ['streams: *nowhere', 'line 1, column 10: unresolved alias: expected'],
     ['defaults: 3s', 'defaults: "3s": expected a mapping'],
     ['a: 1\n---\nb: 2', 'line 2'],
   ])('refuses %j and says where', (yaml, expected) => {
@@ -224,6 +224,55 @@ streams:
     expect(complaint(`{ defaults: { settle: soon }, streams: ${streams} }`)).toBe(
       'logkeep.yaml: defaults.settle: "soon": expected a duration such as 90s, 15m, 12h, 3d or PT15M',
     );
+  });
+
+  it('names the elements of a list that are wrong, by place and value, and no variable by what it holds', () => {
+    const redact = (list: string) =>
+      complaint(`{ redact: ${list}, streams: { t: { source: toy, key: k } } }`);
+    expect(redact('[a, "b c", x-d, ""]')).toBe(
+      [
+        '2 settings are wrong:',
+        '  logkeep.yaml: redact[1]: "b c": expected the name of a header such as x-session, or a list of them',
+        '  logkeep.yaml: redact[3]: "": expected the name of a header such as x-session, or a list of at least one',
+      ].join('\n'),
+    );
+    expect(redact('[]')).toMatch(/^logkeep\.yaml: redact: a list: expected the name of a header/);
+    expect(complaint(`{ redact: [a, "\${S}"] }`, { S: 'hunter 2' })).toContain(
+      `redact[1]: "\${S}": expected`,
+    );
+    expect(complaint('streams: { t: { source: toy, key: [k, 3] } }')).toContain(
+      'key: ****: expected a toy key',
+    );
+  });
+
+  it('calls nothing nothing, also where a value would be hidden', () => {
+    expect(complaint('streams: { d4: }')).toBe(
+      'logkeep.yaml: streams.d4: nothing: expected a mapping such as { source: qstash, ... }',
+    );
+    expect(complaint('streams: { t: { source: toy, key: } }')).toContain('key: nothing: expected a toy key');
+  });
+
+  it('says what is wrong with YAML in words of its own', () => {
+    expect(complaint('log_level: debug\n---\nlog_level: info\n')).toBe(
+      'logkeep.yaml: line 2, column 1: expected one document: remove the line --- and what is not to count',
+    );
+    expect(complaint('a: &x 1\nstreams: *y\n')).toBe(
+      'logkeep.yaml: line 2, column 10: unresolved alias: expected an anchor before it, or quotes around text that begins with *',
+    );
+    const bomb = ['a: &a [x,x,x,x,x,x,x,x,x,x]'];
+    for (const [name, of] of ['ba', 'cb', 'dc', 'ed'])
+      bomb.push(`${name}: &${name} [${Array(10).fill(`*${of}`).join()}]`);
+    expect(complaint(bomb.join('\n'))).toBe(
+      'logkeep.yaml: its aliases stand for more than settings need: expected fewer, or the values themselves',
+    );
+  });
+
+  it('refuses a beginning that no log can have', () => {
+    const since = (text: string) => complaint(`streams: { t: { source: toy, key: k, since: ${text} } }`);
+    for (const text of ['9999w', '1999-12-31T23:59:59Z', '0000-01-01T00:00:00Z'])
+      expect(since(text)).toBe(
+        `logkeep.yaml: streams.t.since: "${text}": expected a duration such as 3d or PT12H, 3660d at most, or a time with its zone such as 2026-11-01T00:00:00Z, of 2000 or later`,
+      );
   });
 
   it('does not take names of Object for settings', () => {

@@ -1,0 +1,111 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Span } from '../../src/model.ts';
+import { planAgain } from '../../src/operations/again.ts';
+import { askForBackfill, backfillStream } from '../../src/operations/backfill.ts';
+import { askOf, createWorld, START, type World } from '../world.ts';
+
+const HOUR = 3_600_000;
+const NOW = Math.floor(START / 1000) * 1000;
+const ago = (hours: number) => NOW - hours * HOUR;
+let world: World;
+
+beforeEach(async () => {
+  world = await createWorld({
+    settings: { since: { agoMs: 2 * HOUR } },
+    sandbox: { qstash: { lateness: { minMs: 0, maxMs: 0 } } },
+  });
+});
+afterEach(() => world.close());
+
+const add = (...hours: number[]) =>
+  world.sandbox.qstash.add(
+    hours.map((hour) => ({
+      entry: { time: ago(hour), messageId: `msg_${hour}`, state: 'CREATED', url: 'https://a.example/' },
+    })),
+  );
+const stored = async () =>
+  (await world.query('select message_id from logkeep.qstash_log order by time')).map((row) => row.message_id);
+const asked = () => world.query('select asked_from, covered, expired from logkeep.stream');
+
+async function backfill(span: Span): Promise<void> {
+  const app = await world.open();
+  try {
+    for (const open of app.streams) {
+      await askForBackfill(app, open, span);
+      expect(await backfillStream(app, open, askOf())).toMatchObject({ outcome: 'done' });
+    }
+  } finally {
+    await app.close();
+  }
+}
+
+test('a span, or the part of one, that was never asked for is refused with what is asked and the backfill to run', async () => {
+  add(5);
+  await world.sync();
+  const before = await asked();
+  const requests = world.sandbox.requests().length;
+  const whole = { from: ago(6), to: ago(4) };
+  await expect(world.sync({ again: whole })).rejects.toMatchObject({
+    kind: 'config',
+    message:
+      '--again: 2026-05-20T06:34:56.000Z/2026-05-20T08:34:56.000Z: qstash.main is asked for since 2026-05-20T10:34:56.000Z, and was never asked for 2026-05-20T06:34:56.000Z/2026-05-20T08:34:56.000Z: expected a span after that, or run `logkeep backfill --stream qstash.main --from 2026-05-20T06:34:56.000Z --to 2026-05-20T08:34:56.000Z`',
+  });
+  await expect(world.sync({ again: { from: ago(6), to: ago(1) } })).rejects.toThrow(
+    /--from 2026-05-20T06:34:56\.000Z --to 2026-05-20T10:34:56\.000Z`$/,
+  );
+  expect(await asked()).toEqual(before);
+  expect(await world.query('select from logkeep.gap')).toEqual([]);
+  expect([await stored(), world.sandbox.requests().length]).toEqual([[], requests]);
+});
+
+test('a first read takes a span again that its settings ask for, and no older one', async () => {
+  add(1, 5);
+  await expect(world.sync({ again: { from: ago(6), to: ago(4) } })).rejects.toThrow(/logkeep backfill/);
+  expect(await asked()).toEqual([]);
+  await world.sync({ again: { from: START - 2 * HOUR, to: ago(1) } });
+  expect(await stored()).toEqual(['msg_1']);
+});
+
+test('a span before all that is asked for, which a backfill has covered, is read again and moves nothing', async () => {
+  await world.sync();
+  await backfill({ from: ago(8), to: ago(4) });
+  const before = await asked();
+  add(6, 5);
+  const [result] = await world.sync({ again: { from: ago(5.5), to: ago(4) } });
+  expect(result).toMatchObject({ outcome: 'done', totals: { fresh: 1 } });
+  expect(await stored()).toEqual(['msg_5']);
+  const [row] = await asked();
+  expect(row).toMatchObject({ asked_from: before[0]?.asked_from, expired: before[0]?.expired });
+  // Between the two lies what nobody asked for.
+  await expect(world.sync({ again: { from: ago(5), to: ago(1) } })).rejects.toThrow(
+    /--from 2026-05-20T08:34/,
+  );
+});
+
+test('no two windows overlap, also where a first read reaches back beyond the asked time', () => {
+  const progress = {
+    askedFrom: ago(2),
+    covered: [{ from: ago(8), to: ago(4) }],
+    expired: [],
+    oversize: [{ from: ago(10), to: ago(9) }],
+    young: [],
+    settled: [],
+    open: [{ from: ago(7), to: ago(6) }],
+    overlapEntries: 0,
+  };
+  const again = { from: ago(12), to: ago(1) };
+  const ask = { targetMs: NOW, overlapMs: 0, pageSize: 100, again, leadMs: 0, nowMs: NOW, round: 0 };
+  expect(planAgain(progress, ask)).toEqual([
+    { from: ago(10), to: ago(9) },
+    { from: ago(8), to: ago(7) },
+    { from: ago(6), to: ago(4) },
+    { from: ago(2), to: NOW },
+  ]);
+  expect(planAgain(progress, { ...ask, leadMs: 3 * HOUR })).toEqual([
+    { from: ago(10), to: ago(9) },
+    { from: ago(8), to: ago(7) },
+    { from: ago(6), to: ago(5) },
+    { from: ago(5), to: NOW },
+  ]);
+  expect(planAgain(progress, { ...ask, again: null })).toEqual([{ from: ago(2), to: NOW }]);
+});
