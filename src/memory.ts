@@ -1,4 +1,10 @@
-import { setFlagsFromString } from 'node:v8';
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
+
+const MIB = 1024 * 1024;
+/** What a process that reads much has room for between two collections of what is new. */
+const YOUNG_BYTES = 8 * MIB;
+/** Far more than it takes. */
+const MOST_TRIES = 2_000;
 
 /**
  * Keeps the process small: V8 would rather let garbage of old pages lie than collect it: left alone, a first
@@ -6,6 +12,27 @@ import { setFlagsFromString } from 'node:v8';
  * large is loaded; the flags are V8's own, known to all Node versions that run logkeep.
  */
 export function keepMemoryLow(): void {
-  setFlagsFromString('--heap-growing-percent=100');
+  setFlagsFromString('--heap-growing-percent=60');
   setFlagsFromString('--semi-space-growth-factor=1');
+}
+
+/**
+ * Makes room for 8 MB of new objects instead of the one that `keepMemoryLow` leaves it at: the fewer collections there
+ * are, the more of a page's objects are gone before they are copied. For who reads much; takes some 15 ms.
+ */
+export function makeRoomForNew(): void {
+  setFlagsFromString('--semi-space-growth-factor=2');
+  // It grows when enough has outlived a collection, and by no other means once the process runs.
+  let outliving: unknown[] = [];
+  for (let tries = 0; tries < MOST_TRIES && youngBytes() < YOUNG_BYTES; tries += 1) {
+    outliving.push(new Array(2_048).fill(tries));
+    if (outliving.length > 200) outliving = [];
+  }
+  setFlagsFromString('--semi-space-growth-factor=1');
+}
+
+function youngBytes(): number {
+  const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space');
+  // A little of it is never available.
+  return young === undefined ? YOUNG_BYTES : young.space_used_size + young.space_available_size + 65_536;
 }

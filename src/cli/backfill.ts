@@ -2,6 +2,7 @@ import { amountText } from '../amounts.ts';
 import type { App, OpenStream } from '../app.ts';
 import { chooseStreams, loadConfig } from '../config.ts';
 import { resolveMoment } from '../durations.ts';
+import { makeRoomForNew } from '../memory.ts';
 import type { Span } from '../model.ts';
 import { askForBackfill, backfillStream, dropBackfills } from '../operations/backfill.ts';
 import { previewBackfill } from '../operations/backfill-status.ts';
@@ -13,6 +14,7 @@ import { createProgress } from './progress.ts';
 
 /** `logkeep backfill`: a chosen span of the past, a plan first; exit 1 where some of it is left to do. */
 export const run: Run<'backfill'> = async (options, context) => {
+  makeRoomForNew();
   const { env, cwd } = context;
   const { config: file, logLevel, dryRun } = options;
   const config = loadConfig({ env, cwd, file, logLevel, sources: SOURCES });

@@ -5,6 +5,7 @@ import { type App, openApp } from '../app.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { LogkeepError } from '../errors.ts';
 import { openLog } from '../log.ts';
+import { makeRoomForNew } from '../memory.ts';
 import type { Ms } from '../model.ts';
 import { syncStreams } from '../operations/sync.ts';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
@@ -28,6 +29,7 @@ const DEMO_LOCK = 7_813_571_005;
 
 /** `logkeep demo`: the whole of it on stand-ins, in a database of its own that each demo begins anew. */
 export const run: Run<'demo'> = async (options, context) => {
+  makeRoomForNew();
   const { stdout, stderr, clock, signal } = context;
   const begunMs = clock.now();
   const dir = resolve(context.cwd, `${context.env.LOGKEEP_DIR?.trim() || '.logkeep'}-demo`);

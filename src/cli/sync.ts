@@ -3,6 +3,7 @@ import { chooseStreams, loadConfig } from '../config.ts';
 import { formatDuration } from '../durations.ts';
 import { LogkeepError } from '../errors.ts';
 import { openLog } from '../log.ts';
+import { makeRoomForNew } from '../memory.ts';
 import { syncStreams } from '../operations/sync.ts';
 import { SOURCES } from '../sources/list.ts';
 import type { Outcome } from '../sync/ledger.ts';
@@ -15,6 +16,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** `logkeep sync`: every stream from what is not covered yet up to now. */
 export const run: Run<'sync'> = async (options, context) => {
+  makeRoomForNew();
   const config = loadConfig({
     env: context.env,
     cwd: context.cwd,

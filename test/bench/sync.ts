@@ -1,13 +1,6 @@
-import './low-memory.ts';
-import { openApp } from '../../src/app.ts';
-import { systemClock } from '../../src/clock.ts';
-import { loadConfig } from '../../src/config.ts';
-import { openLog } from '../../src/log.ts';
+import { keepMemoryLow } from '../../src/memory.ts';
 import type { Span } from '../../src/model.ts';
-import { syncStreams } from '../../src/operations/sync.ts';
-import { SOURCES } from '../../src/sources/list.ts';
-import { beChild, childTask } from './child.ts';
-import { type Effort, startEffort } from './effort.ts';
+import type { Effort } from './effort.ts';
 import type { SourceName } from './pages.ts';
 
 /** One sync, as the command does it. */
@@ -29,36 +22,6 @@ export interface Synced extends Effort {
   readonly requests: number;
 }
 
-const task = childTask<SyncTask>();
-const config = loadConfig({
-  env: {
-    DATABASE_URL: task.database,
-    ...(task.source === 'qstash'
-      ? { QSTASH_TOKEN: 'bench', QSTASH_URL: task.api }
-      : { DD_API_KEY: 'bench', DD_APP_KEY: 'bench', DD_API_URL: task.api }),
-  },
-  cwd: '/',
-  file: null,
-  sources: SOURCES,
-});
-const app = await openApp(config, config.streams, systemClock, openLog(config.logLevel));
-
-// What Node and the modules take before anything is read.
-const startRssBytes = process.resourceUsage().maxRSS * 1024;
-await beChild(startRssBytes, async (): Promise<Synced> => {
-  const effort = startEffort();
-  const results = await syncStreams(app, {
-    since: { atMs: task.span.from },
-    untilMs: task.span.to,
-    again: task.again ? task.span : null,
-    signal: new AbortController().signal,
-    mayRequest: () => true,
-    watch: () => {},
-  });
-  const spent = effort();
-  const [result] = results;
-  if (result?.outcome !== 'done') throw result?.error ?? new Error('no stream was read');
-  const { fetched, fresh, known, quarantined } = result.totals;
-  return { ...spent, fetched, fresh, known, quarantined, requests: result.meter.requests };
-});
-await app.close();
+// As `main.ts` does it: before anything else is loaded, on which V8's first sizes depend.
+keepMemoryLow();
+await import('./sync-work.ts');
