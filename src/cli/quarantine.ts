@@ -19,7 +19,9 @@ import { printable, tableText } from './table.ts';
 const BATCH = 500;
 const MOST = 1_000_000;
 /** Twins stay: their rows are there already, and the other twin is what quarantine keeps. */
-const STAYS = 'identity_clash';
+const TWIN = 'identity_clash';
+/** Stays unless it is named: a row of each absurd time would need partitions of its own, perhaps thousands. */
+const ABSURD = 'time_out_of_bounds';
 
 /** `logkeep quarantine list`: what waits and why, newest first. */
 export const list: Run<'quarantine list'> = (options, context) =>
@@ -86,18 +88,20 @@ export const retry: Run<'quarantine retry'> = (options, context) =>
       const streams = openStreams(settings, { clock: app.clock, log: app.log, redactor, http });
       const results: Retried[] = [];
       for (const name of [...new Set(found.map(({ stream }) => stream))].sort()) {
-        const ids = found
-          .filter(({ stream, reason }) => stream === name && reason !== STAYS)
+        const mine = found.filter((entry) => entry.stream === name);
+        const clashes = mine.filter(({ reason }) => reason === TWIN).length;
+        const absurd = options.ids.length > 0 ? 0 : mine.filter(({ reason }) => reason === ABSURD).length;
+        const ids = mine
+          .filter(({ reason }) => reason !== TWIN && (absurd === 0 || reason !== ABSURD))
           .map(({ id }) => id);
-        const clashes = found.filter(({ stream, reason }) => stream === name && reason === STAYS).length;
         const stream = streams.find((open) => open.stream.id === name)?.stream;
         const none = { rows: 0, fresh: 0, staying: ids.length };
         const result = stream === undefined ? none : await bringBack(app, stream, ids, context.signal);
-        results.push({ stream: name, ...result, staying: result.staying + clashes });
+        results.push({ stream: name, ...result, staying: result.staying + clashes + absurd });
         if (options.json) continue;
         const { rows, fresh, staying } = result;
         context.stdout.write(
-          `${name}: ${amountText(rows, 'entry', 'entries')} became rows (${countText(fresh)} new, ${countText(rows - fresh)} known), ${countText(staying + clashes)} stay\n`,
+          `${name}: ${amountText(rows, 'entry', 'entries')} became rows (${countText(fresh)} new, ${countText(rows - fresh)} known), ${countText(staying + clashes + absurd)} stay\n`,
         );
         if (stream === undefined)
           context.stderr.write(
@@ -106,6 +110,10 @@ export const retry: Run<'quarantine retry'> = (options, context) =>
         if (clashes > 0)
           context.stderr.write(
             `${name}: ${amountText(clashes, 'twin stays', 'twins stay')}: an entry with the same identity and other content is a row already\n`,
+          );
+        if (absurd > 0)
+          context.stderr.write(
+            `${name}: ${amountText(absurd, 'entry', 'entries')} of a time that was not asked for (time_out_of_bounds) stay: name their ids to have them\n`,
           );
       }
       if (options.json) {

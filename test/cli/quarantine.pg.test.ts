@@ -102,6 +102,22 @@ describe('quarantine', () => {
     expect(await rowsOf(database, 'select from logkeep.qstash_log')).toHaveLength(1);
   });
 
+  it('makes no rows of times that were not asked for, unless they are named', async () => {
+    const id = await wait('qstash.main', 'time_out_of_bounds', GOOD);
+    const { code, out, err } = await desk.run('quarantine retry');
+    expect(code).toBe(0);
+    expect(out).toContain('qstash.main: 0 entries became rows (0 new, 0 known), 1 stay\n');
+    expect(err).toContain(
+      '1 entry of a time that was not asked for (time_out_of_bounds) stay: name their ids',
+    );
+    expect(await rowsOf(database, 'select from logkeep.qstash_log')).toEqual([]);
+    const named = await desk.run(`quarantine retry ${id} --json`);
+    expect(JSON.parse(named.out)).toEqual({
+      streams: [{ stream: 'qstash.main', rows: 1, new: 1, known: 0, staying: 0 }],
+    });
+    expect(await rowsOf(database, 'select from logkeep.quarantine')).toEqual([]);
+  });
+
   it('leaves quarantine and tables as they are when the load fails', async () => {
     await wait('qstash.main', 'no_time', GOOD);
     await rowsOf(
