@@ -212,7 +212,7 @@ async function killInside(command: Command, way: 'begun' | 'written' | 'orphaned
     }
     const before = await entriesOf(stream);
     // What the server shows of a statement is its beginning. It waits for us, or behind a renewal that does.
-    const statement = way === 'begun' ? 'select pg_advisory_xact_lock(%' : '%batch as materialized%';
+    const statement = way === 'begun' ? 'select pg_advisory_xact_lock(%' : '%with batch as %';
     let backend = 0;
     await until(command, `a transaction that waits for our lock (${way})`, async () => {
       // Asked on another connection: within a transaction the server shows one moment only.
