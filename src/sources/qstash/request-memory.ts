@@ -46,7 +46,7 @@ interface Place extends Remembered {
 export function createRequestMemory(redactor: Redactor): RequestMemory {
   const reader = new SentReader(redactor);
   /** By the bytes of the messages' ids: a string of each entry's would cost more than all the rest. */
-  const slots: (Place | null)[] = Array.from({ length: SLOTS }, () => null);
+  const slots: (Place | null)[] = new Array(SLOTS).fill(null);
   let known = 0;
   // One large buffer for many messages: a buffer each would cost more than what it holds.
   let slab = Buffer.alloc(0);
