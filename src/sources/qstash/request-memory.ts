@@ -17,8 +17,8 @@ import { type Sent, SentReader } from './sent.ts';
 
 /** So many messages are remembered, and so many slabs of what was sent. */
 const REMEMBERED = 5_000;
-/** A power of two, most of them free. */
-const SLOTS = 16_384;
+/** A power of two, at least half of them free; twice as many when they are not. */
+const FIRST_SLOTS = 256;
 const SLABS = 32;
 const SLAB_BYTES = 256 * 1024;
 
@@ -46,25 +46,24 @@ interface Place extends Remembered {
 export function createRequestMemory(redactor: Redactor): RequestMemory {
   const reader = new SentReader(redactor);
   /** By the bytes of the messages' ids: a string of each entry's would cost more than all the rest. */
-  const slots: (Place | null)[] = new Array(SLOTS).fill(null);
+  let slots: (Place | null)[] = new Array(FIRST_SLOTS).fill(null);
   let known = 0;
   // One large buffer for many messages: a buffer each would cost more than what it holds.
   let slab = Buffer.alloc(0);
   let at = 0;
   let slabs = 0;
 
-  /** Makes room for a message's bytes in the slab. True: all others were forgotten for it. */
-  function makeRoom(length: number): boolean {
+  /** Makes room for a message's bytes in the slab; all others may be forgotten for it. */
+  function makeRoom(length: number): void {
     if (at + length > slab.length) {
       slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, length));
       at = 0;
       slabs += 1;
     }
-    if (known < REMEMBERED && slabs <= SLABS) return false;
+    if (known < REMEMBERED && slabs <= SLABS) return;
     slots.fill(null);
     known = 0;
     slabs = 1;
-    return true;
   }
 
   function remember(tape: Tape, id: number, sent: Sent): Place {
@@ -82,22 +81,34 @@ export function createRequestMemory(redactor: Redactor): RequestMemory {
     return { messageId, request, slab, from, sentFrom, to: at };
   }
 
+  /** The slot of the message whose id these bytes are: its own, or the free one where it belongs. */
+  function slotOf(bytes: Buffer, from: number, to: number): number {
+    const mask = slots.length - 1;
+    for (let slot = hashBytes(bytes, from, to) & mask; ; slot = (slot + 1) & mask) {
+      const place = slots[slot] as Place | null;
+      if (place === null) return slot;
+      const length = place.sentFrom - place.from;
+      if (length === to - from && sameBytes(bytes, from, place.slab, place.from, length)) return slot;
+    }
+  }
+
+  function grow(): void {
+    const before = slots;
+    slots = new Array(before.length * 2).fill(null);
+    for (const place of before)
+      if (place !== null) slots[slotOf(place.slab, place.from, place.sentFrom)] = place;
+  }
+
   return {
     read(tape, id, sent) {
       const { bytes } = tape;
       const [from, to] = [valueFrom(tape, id), valueTo(tape, id)];
       reader.show(tape, sent);
-      const home = hashBytes(bytes, from, to) & (SLOTS - 1);
-      let slot = home;
-      for (; ; slot = (slot + 1) & (SLOTS - 1)) {
-        const place = slots[slot] as Place | null;
-        if (place === null) break;
-        const length = place.sentFrom - place.from;
-        if (length !== to - from || !sameBytes(bytes, from, place.slab, place.from, length)) continue;
-        if (isSame(tape, sent, place)) return place;
-        break;
-      }
-      if (makeRoom(bytesOf(tape, id, sent))) slot = home;
+      const found = slots[slotOf(bytes, from, to)] as Place | null;
+      if (found !== null && isSame(tape, sent, found)) return found;
+      makeRoom(bytesOf(tape, id, sent));
+      if (known * 2 >= slots.length) grow();
+      const slot = slotOf(bytes, from, to);
       if (slots[slot] === null) known += 1;
       const place = remember(tape, id, sent);
       slots[slot] = place;
