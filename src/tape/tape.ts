@@ -49,11 +49,6 @@ export function releaseTape({ entries, members }: Tape): void {
   SPARE.long.giveBack(members);
 }
 
-/** Where the JSON text of an entry stands in the bytes. */
-export function entrySpan({ entries }: Tape, index: number): readonly [from: number, to: number] {
-  return [entries[index * ENTRY] as number, entries[index * ENTRY + 1] as number];
-}
-
 /** The JSON text of an entry. */
 export function entryText({ bytes, entries }: Tape, index: number): string {
   return bytes.toString('utf8', entries[index * ENTRY], entries[index * ENTRY + 1]);

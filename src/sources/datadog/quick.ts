@@ -4,7 +4,7 @@ import { redactJson } from '../../redact-json.ts';
 import { type NameTable, nameTable } from '../../tape/names.ts';
 import {
   endMember,
-  entrySpan,
+  entryText,
   firstMember,
   hasFlag,
   KIND,
@@ -85,8 +85,7 @@ class QuickRow implements Row {
   }
 
   rawText(): string {
-    const [from, to] = entrySpan(this.tape, this.index);
-    return redactJson(this.tape.bytes.toString('utf8', from, to), this.#reader.redactor);
+    return redactJson(entryText(this.tape, this.index), this.#reader.redactor);
   }
 }
 

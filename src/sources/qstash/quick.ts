@@ -5,7 +5,7 @@ import { redactJson } from '../../redact-json.ts';
 import { nameTable } from '../../tape/names.ts';
 import {
   endMember,
-  entrySpan,
+  entryText,
   firstMember,
   hasFlag,
   INEXACT,
@@ -94,8 +94,7 @@ class QuickRow implements Row {
   }
 
   rawText(): string {
-    const [from, to] = entrySpan(this.tape, this.index);
-    return redactJson(this.tape.bytes.toString('utf8', from, to), this.#reader.redactor);
+    return redactJson(entryText(this.tape, this.index), this.#reader.redactor);
   }
 }
 
