@@ -8,6 +8,8 @@ const DAY_MS = 86_400_000;
 /** Entries of a batch; of one that is to show whether anything is stored. */
 const MOST = 5_000;
 const MOST_OF_FIRST = 1_000;
+/** Each day has partitions of its own, and each of these takes locks: thousands of them are more than a server has room for. */
+const MOST_DAYS = 100;
 
 /** Rows that wait to be made, and the page they lie in. */
 interface WaitingPage {
@@ -29,7 +31,7 @@ export class StagedBatch implements BatchContent {
   /** The day of the row before, in days since the epoch. */
   #day = Number.NaN;
   readonly #waits: boolean;
-  readonly most: number;
+  readonly #most: number;
   #waiting: WaitingPage[] = [];
   #page: Row[] = [];
   #fetched = 0;
@@ -42,13 +44,17 @@ export class StagedBatch implements BatchContent {
   ) {
     this.#buffers = buffers;
     this.#waits = waits;
-    this.most = isFirst ? MOST_OF_FIRST : MOST;
+    this.#most = isFirst ? MOST_OF_FIRST : MOST;
     this.#shared = tables.stages.map(() => new Map());
   }
 
   /** Entries taken so far, each counted once: rows, known ones and rejects. */
   get fetched(): number {
     return this.#fetched;
+  }
+
+  get full(): boolean {
+    return this.#fetched >= this.#most || this.#days.size >= MOST_DAYS;
   }
 
   get rejects(): readonly Reject[] {
@@ -71,8 +77,14 @@ export class StagedBatch implements BatchContent {
 
   add(made: Row | Reject): void {
     this.#fetched += 1;
-    if (!isRow(made)) this.#rejects.push(made);
-    else if (this.#waits) this.#page.push(made);
+    if (!isRow(made)) {
+      this.#rejects.push(made);
+      return;
+    }
+    const day = Math.floor(made.timeMs / DAY_MS);
+    if (day !== this.#day) this.#days.add(day * DAY_MS);
+    this.#day = day;
+    if (this.#waits) this.#page.push(made);
     else this.#addRow(made);
   }
 
@@ -100,6 +112,7 @@ export class StagedBatch implements BatchContent {
 
   /** Lets go what waits: all of it is stored. */
   forget(): void {
+    this.#days.clear();
     for (const { release } of this.#takeWaiting()) release();
   }
 
@@ -128,9 +141,6 @@ export class StagedBatch implements BatchContent {
       this.#rejects.push({ reason: 'identity_clash', timeMs: row.timeMs, rawText: row.rawText() });
     }
     if (added !== 'added') return;
-    const day = Math.floor(row.timeMs / DAY_MS);
-    if (day !== this.#day) this.#days.add(day * DAY_MS);
-    this.#day = day;
     for (let index = 0; index < shared.length; index++) {
       const part = shared[index];
       if (part !== null && part !== undefined) this.#share(index + 1, part);

@@ -4,11 +4,8 @@ import type { BatchContent } from './ledger.ts';
 
 const MAX_BYTES = 16 * 1024 * 1024;
 const MAX_AGE_MS = 1_000;
-const DAY_MS = 86_400_000;
-/** Each day has partitions of its own, and each of these takes locks: thousands of them are more than a server has room for. */
-const MAX_DAYS = 100;
 /** An API may be inexact at the edges of a window, but not by more. */
-const BEYOND_MS = DAY_MS;
+const BEYOND_MS = 86_400_000;
 
 /** Complete pages that wait to be stored together. */
 export class BatchInHand {
@@ -25,8 +22,6 @@ export class BatchInHand {
   #lastEntryAt: Ms | null = null;
   #wake: (() => void) | null = null;
   #woken = false;
-  readonly #days = new Set<number>();
-  #day = Number.NaN;
 
   /** `window`: what the pages were asked for; `open` gives an empty batch to fill. */
   constructor(window: Span, open: () => BatchContent) {
@@ -41,9 +36,8 @@ export class BatchInHand {
   /** True when one more page would only make the transaction larger. */
   get full(): boolean {
     return (
-      (this.#content !== null && this.#content.fetched >= this.#content.most) ||
+      this.#content?.full === true ||
       this.#bytes >= MAX_BYTES ||
-      this.#days.size >= MAX_DAYS ||
       (!this.empty && performance.now() - this.#since >= MAX_AGE_MS)
     );
   }
@@ -59,9 +53,7 @@ export class BatchInHand {
     for (const made of page.entries) {
       const kept = this.#within(made);
       this.#content.add(kept);
-      if (!isRow(kept)) continue;
-      lastMs = kept.timeMs;
-      this.#meetDay(lastMs);
+      if (isRow(kept)) lastMs = kept.timeMs;
     }
     this.#lastEntryAt = lastMs ?? this.#lastEntryAt;
     for (const name of page.unknown) this.#unknown.add(name);
@@ -96,8 +88,6 @@ export class BatchInHand {
     this.#unknown = new Set();
     this.#pages = 0;
     this.#bytes = 0;
-    this.#days.clear();
-    this.#day = Number.NaN;
   }
 
   /** A promise that resolves when what is in hand should be stored although it is not full; never while empty. */
@@ -124,12 +114,6 @@ export class BatchInHand {
     const { from, to } = this.#window;
     if (!isRow(made) || (made.timeMs >= from - BEYOND_MS && made.timeMs < to + BEYOND_MS)) return made;
     return { reason: 'time_out_of_bounds', timeMs: made.timeMs, rawText: made.rawText() };
-  }
-
-  #meetDay(ms: Ms): void {
-    const day = Math.floor(ms / DAY_MS);
-    if (day !== this.#day) this.#days.add(day);
-    this.#day = day;
   }
 
   /** Makes a waiting `due`, or the next one, resolve now: a wait for quota begins. */

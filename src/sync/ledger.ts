@@ -41,8 +41,8 @@ export type Next =
 export interface BatchContent {
   /** Entries taken so far: rows and rejects. */
   readonly fetched: number;
-  /** With so many entries it is to be stored: more would only make the transaction larger. */
-  readonly most: number;
+  /** Whether it is to be stored: more would only make the transaction larger. */
+  readonly full: boolean;
   add(made: Row | Reject): void;
   /** All of a page was added. Calls `release`, now or later, when it needs nothing of the page any more. */
   endPage(release: () => void): void;

@@ -2,34 +2,47 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { Cursor, Ms, Span } from '../../src/model.ts';
 import type { Page, Reject, Row } from '../../src/sources/source.ts';
+import type { SourceTables } from '../../src/sources/tables.ts';
+import { StagedBatch } from '../../src/store/staging.ts';
 import { BatchInHand } from '../../src/sync/batch.ts';
-import type { BatchContent } from '../../src/sync/ledger.ts';
 
 const MIB = 1024 * 1024;
 const DAY = 86_400_000;
 
+const TABLES: SourceTables = {
+  stages: [
+    {
+      name: 'stage_batch',
+      columns: [
+        { name: 'id', type: 'text' },
+        { name: 'time', type: 'timestamptz' },
+      ],
+    },
+  ],
+  partitioned: [],
+  merges: [],
+  entries: { table: 'batch', time: 'time', key: 'id', newRow: [] },
+  known: 'select true as whole where false',
+};
+
+/** A hand that fills the store's own batches; `taken` holds what they were given. */
 function inHand(taken: (Row | Reject)[] = [], window: Span = { from: 0, to: 1_000 * DAY }): BatchInHand {
-  return new BatchInHand(window, (): BatchContent => {
-    let fetched = 0;
-    return {
-      get fetched() {
-        return fetched;
-      },
-      add: (made) => {
-        taken.push(made);
-        fetched += 1;
-      },
-      most: 5_000,
-      endPage: (release) => release(),
+  return new BatchInHand(window, () => {
+    const content = new StagedBatch(TABLES);
+    const add = content.add.bind(content);
+    content.add = (made) => {
+      taken.push(made);
+      add(made);
     };
+    return content;
   });
 }
 
 function row(timeMs: Ms): Row {
   return {
     timeMs,
-    key: String(timeMs),
-    parts: () => ({ entry: [], shared: [] }),
+    key: `${timeMs}:${timeMs}`,
+    parts: () => ({ entry: [String(timeMs), timeMs], shared: [] }),
     rawText: () => `{"time":${timeMs}}`,
   };
 }
