@@ -9,6 +9,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     // More than cores: many tests wait for real seconds.
     maxWorkers: 4,
+    // Nothing is mocked, so a file needs no process of its own; loading all modules again for each cost a tenth of the run.
+    isolate: false,
     sequence: { sequencer: Order },
     reporters: ['default'],
   },
