@@ -9,6 +9,7 @@ import * as quota from './0007_quota.ts';
 import * as sweep from './0008_sweep.ts';
 import * as backfill from './0009_backfill.ts';
 import * as alert from './0010_alert.ts';
+import * as messageKey from './0011_message_key.ts';
 
 /** What the tables became, in order; frozen once released. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -22,4 +23,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0008_sweep': sweep,
   '0009_backfill': backfill,
   '0010_alert': alert,
+  '0011_message_key': messageKey,
 };

@@ -16,62 +16,33 @@ export type ErrorKind =
   | 'database'
   | 'aborted';
 
-/** What each kind causes: the one table that decides. The remedy is for who sees it end a command, behind the message. */
-export const CONSEQUENCE: Readonly<
-  Record<ErrorKind, { readonly retry: boolean; readonly means: string; readonly remedy: string }>
-> = {
-  config: { retry: false, means: 'a setting is wrong', remedy: 'correct the setting named in the message' },
-  auth: {
-    retry: false,
-    means: 'the API refused the credentials (401, 403)',
-    remedy: 'correct the credentials as said; `logkeep check` tries them',
-  },
-  request: {
-    retry: false,
-    means: 'the API refused the request (400, 404, a redirect)',
-    remedy: 'correct the address or the filters of the stream',
-  },
-  quota: {
-    retry: true,
-    means: 'the API asked to wait (429)',
-    remedy: 'nothing: the wait is kept, then it goes on',
-  },
-  unavailable: {
-    retry: true,
-    means: 'network, 5xx, cut body or no answer in time',
-    remedy: 'try again later: it goes on from what is stored; `logkeep check` tells whether the API answers',
-  },
-  protocol: {
-    retry: false,
-    means: 'an answer that is incomplete or not what the API promises',
-    remedy: 'run sync again; nothing was counted as read',
-  },
-  cursor: {
-    retry: false,
-    means: 'the cursor is lost',
-    remedy: 'try again: it goes on from what is stored',
-  },
-  timeout: {
-    retry: false,
-    means: 'the API could not finish the query',
-    remedy: 'try again later, or narrow the filters of the stream',
-  },
-  oversize: {
-    retry: false,
-    means: 'one entry is larger than the body cap',
-    remedy: 'raise max_body, or accept the gap that was recorded',
-  },
-  lease: {
-    retry: false,
-    means: 'another process took the window over',
-    remedy: 'nothing: the other process goes on',
-  },
-  database: {
-    retry: false,
-    means: 'Postgres refused or is not reachable',
-    remedy: 'see the message; `logkeep check` tests the database',
-  },
-  aborted: { retry: false, means: 'stopped on request', remedy: 'run sync again to go on' },
+/** What to do about each kind: for who sees it end a command, behind the message. */
+export const REMEDY: Readonly<Record<ErrorKind, string>> = {
+  config: 'correct the setting named in the message',
+  /** the API refused the credentials (401, 403) */
+  auth: 'correct the credentials as said; `logkeep check` tries them',
+  /** the API refused the request (400, 404, a redirect) */
+  request: 'correct the address or the filters of the stream',
+  /** the API asked to wait (429) */
+  quota: 'nothing: the wait is kept, then it goes on',
+  /** network, 5xx, cut body or no answer in time */
+  unavailable:
+    'try again later: it goes on from what is stored; `logkeep check` tells whether the API answers',
+  /** an answer that is incomplete or not what the API promises */
+  protocol:
+    'nothing of it was counted as read: run it again; should it come again, `logkeep check` tells whether the address, or a proxy between, is the trouble',
+  /** the cursor is lost */
+  cursor: 'try again: it goes on from what is stored',
+  /** the API could not finish the query */
+  timeout: 'try again later, or narrow the filters of the stream',
+  /** one entry is larger than the body cap */
+  oversize: 'raise max_body, or accept the gap that was recorded',
+  /** another process took the window over */
+  lease: 'nothing: the other process goes on',
+  /** Postgres refused or is not reachable */
+  database: 'see the message; `logkeep check` tests the database',
+  /** stopped on request */
+  aborted: 'run sync again to go on',
 };
 
 /** A failed call. `kind` decides what happens next; the message is for people. */

@@ -8,20 +8,23 @@
  * await close();
  * ```
  */
-export { openStore, type Store } from './store/database.ts';
-export { migrateToLatest } from './store/migrate.ts';
+export { migrateToLatest, openStore, type Store } from './library.ts';
 export type {
+  Backfill,
   Database,
   DatadogLog,
   Gap,
+  Lateness,
   LogEntry,
   QstashEntry,
   QstashLog,
   QstashMessage,
   QstashRequest,
   Quarantine,
+  QuotaTable,
   Run,
   StreamTable,
   SyncWindow,
   UnknownName,
 } from './store/schema.ts';
+export type { Alert, Process } from './store/schema-serve.ts';

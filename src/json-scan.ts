@@ -63,6 +63,53 @@ export function inspect(text: string): Fidelity {
   return { exact, storable };
 }
 
+/** `text`, which must be valid JSON, with each number that a double does not give back in quotes. Does not recurse. */
+export function quoteInexact(text: string): string {
+  let quoted = '';
+  let copied = 0;
+  for (let at = 0; at < text.length; ) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) {
+      at = stringEnd(text, at);
+    } else if (code === 45 || (code >= 48 && code <= 57)) {
+      const end = scalarEnd(text, at);
+      const token = text.slice(at, end);
+      if (!printsBack(token)) {
+        quoted += `${text.slice(copied, at)}"${token}"`;
+        copied = end;
+      }
+      at = end;
+    } else {
+      at += 1;
+    }
+  }
+  return quoted + text.slice(copied);
+}
+
+/** The first name that any object of `text`, which must be valid JSON, has twice; null: none. Does not recurse. */
+export function repeatedName(text: string): string | null {
+  const open: (Set<string> | null)[] = [];
+  for (let at = 0; at < text.length; ) {
+    const code = text.charCodeAt(at);
+    if (code !== QUOTE) {
+      if (code === OPEN_OBJECT || code === OPEN_ARRAY) open.push(code === OPEN_OBJECT ? new Set() : null);
+      else if (code === CLOSE_OBJECT || code === CLOSE_ARRAY) open.pop();
+      at += 1;
+      continue;
+    }
+    const end = stringEnd(text, at);
+    const next = skipSpace(text, end);
+    if (text.charCodeAt(next) === COLON) {
+      const names = open[open.length - 1];
+      const name = stringValue(text, at, end);
+      if (names?.has(name)) return name;
+      names?.add(name);
+    }
+    at = next;
+  }
+  return null;
+}
+
 /** The raw texts of an object's top-level fields by name, in order; more than one where a name is repeated. */
 export function fieldTexts(text: string): Map<string, string[]> {
   const fields = new Map<string, string[]>();

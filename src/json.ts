@@ -5,6 +5,8 @@ import {
   fieldTexts,
   inspect,
   MAX_DEPTH,
+  quoteInexact,
+  repeatedName,
   skipSpace,
   stringEnd,
   valueEnd,
@@ -28,10 +30,12 @@ export interface Envelope {
   readonly envelope: Readonly<Record<string, unknown>>;
   /**
    * Null when the answer is no object, or not exactly one of the keys says anything (null says nothing), or that is no
-   * array, or any of the keys is repeated: what of it counts nobody knows then, and the rest would be lost.
+   * array, or a name is repeated.
    */
   readonly key: string | null;
   readonly entries: readonly RawEntry[];
+  /** A name said twice, of the answer or of anything in it but its entries: what of it counts nobody knows. */
+  readonly repeated: string | null;
 }
 
 /**
@@ -41,19 +45,22 @@ export interface Envelope {
 export function parseEnvelope(text: string, keys: readonly string[]): Envelope {
   const parsed: unknown = JSON.parse(text);
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    return { envelope: {}, key: null, entries: [] };
+    return { envelope: {}, key: null, entries: [], repeated: null };
   }
   const envelope = parsed as Record<string, unknown>;
   const said = keys.filter((name) => Object.hasOwn(envelope, name) && envelope[name] !== null);
   const key = said[0] ?? '';
   const values = envelope[key];
-  if (said.length !== 1 || !Array.isArray(values)) return { envelope, key: null, entries: [] };
+  if (said.length !== 1 || !Array.isArray(values))
+    return { envelope, key: null, entries: [], repeated: null };
   const plain = isPlainJson(text);
   if (values.every(isShallow) && prints(envelope, text)) {
-    return { envelope, key, entries: values.map((value: unknown) => ({ value, text: null, plain })) };
+    const entries = values.map((value: unknown) => ({ value, text: null, plain }));
+    return { envelope, key, entries, repeated: null };
   }
   const fields = fieldTexts(text);
-  if (keys.some((name) => (fields.get(name)?.length ?? 0) > 1)) return { envelope, key: null, entries: [] };
+  const repeated = repeatedBeside(fields, key);
+  if (repeated !== null) return { envelope, key: null, entries: [], repeated };
   const texts = elementTexts(fields.get(key)?.[0] ?? '');
   return {
     envelope,
@@ -63,7 +70,26 @@ export function parseEnvelope(text: string, keys: readonly string[]): Envelope {
       const exact = isShallow(value) && (prints(value, slice) || inspect(slice).exact);
       return { value, text: exact ? null : slice, plain };
     }),
+    repeated: null,
   };
+}
+
+/** A name that an object's fields, or anything in them but the entries under `key`, say twice; null: none. */
+function repeatedBeside(fields: ReadonlyMap<string, readonly string[]>, key: string): string | null {
+  for (const [name, [text = '', ...more]] of fields) {
+    if (more.length > 0) return name;
+    const within = name === key ? null : repeatedName(text);
+    if (within !== null) return within;
+  }
+  return null;
+}
+
+/** A number that a double may not give back: up to 15 digits without an exponent it always does. */
+const LONG_NUMBER = /(?:^|[\s:,[])-?(?:[\d.]{16}|[\d.]{1,15}[eE])/;
+
+/** What `JSON.parse` makes of `text`, but each number that a double does not give back is its text. */
+export function parseExactly(text: string): unknown {
+  return JSON.parse(LONG_NUMBER.test(text) ? quoteInexact(text) : text);
 }
 
 /** Whether two JSON texts say the same: numbers by exact decimal value, key order free, repeated keys in order. */

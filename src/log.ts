@@ -1,6 +1,6 @@
 import pino from 'pino';
 
-/** JSON lines on stderr: counts and milliseconds, never a body, a header or a token. */
+/** Lines on stderr: counts and milliseconds, never a body, a header or a token. */
 export interface Log {
   debug(fields: Readonly<Record<string, unknown>>, message: string): void;
   info(fields: Readonly<Record<string, unknown>>, message: string): void;
@@ -8,7 +8,7 @@ export interface Log {
   error(fields: Readonly<Record<string, unknown>>, message: string): void;
 }
 
-/** A log at `level` (`silent` for none), written to stderr at once so that nothing is lost in a crash. */
+/** A log of JSON lines at `level` (`silent` for none), written to stderr at once so that nothing is lost in a crash. */
 export function openLog(level: string): Log {
   return pino(
     { level, base: null, timestamp: pino.stdTimeFunctions.isoTime },

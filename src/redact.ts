@@ -32,7 +32,10 @@ export const REDACTED_HEADERS: readonly string[] = [
 
 /** Hides values so that equal ones stay equal, with the one key of a database. */
 export interface Redactor {
-  /** Whether a header (or a field of `extra`) of this name is hidden; any case. `Upstash-Forward-X` counts as `X`. */
+  /**
+   * Whether a header (or a field of `extra`) of this name is hidden; any case, `_` for `-`, white space at either end.
+   * `Upstash-Forward-X` counts as `X`, however often it is forwarded.
+   */
   hides(name: string): boolean;
   /** False: no name in this JSON text, which is ASCII without escapes, is hidden. True: one may be. */
   mayHide(json: string): boolean;
@@ -43,27 +46,29 @@ export interface Redactor {
 }
 
 /**
- * A redactor with `key` (32 bytes, kept in the database) for the given header names (any case), to the letter but for
- * the endings of REDACTED_HEADERS.
+ * A redactor with `key` (32 bytes, kept in the database) for the given header names, as `hides` compares them, to the
+ * letter but for the endings of REDACTED_HEADERS.
  */
 export function createRedactor(key: Uint8Array, headers: readonly string[] = REDACTED_HEADERS): Redactor {
-  const listed = new Set(headers.map((name) => name.toLowerCase()));
+  const listed = new Set(headers.map(plainName));
   const endings = [...listed].filter((name) => ENDINGS.has(name)).map((name) => name.slice(1));
   const names = new Set([...listed].filter((name) => !ENDINGS.has(name)));
   const known = new Map<string, boolean>();
   const digest = createDigest(key);
-  const spelled = [...endings, ...names].map((name) => name.replaceAll(/[^a-z0-9]/g, '\\$&')).join('|');
+  const spelled = [...endings, ...names]
+    .map((name) => name.replaceAll(/[^a-z0-9-]/g, '\\$&').replaceAll('-', '[-_]'))
+    .join('|');
   // Looked for from its end, where a name is a name: that takes two thirds of the time, and no value is taken for one.
-  const any = listed.size === 0 ? null : new RegExp(`(?<=${spelled})"[\\s:]`, 'i');
+  const any = listed.size === 0 ? null : new RegExp(`(?<=(?:${spelled}) *)"[\\s:]`, 'i');
   return {
     hides(name) {
       let hidden = known.get(name);
       if (hidden === undefined) {
-        const lower = name.toLowerCase();
+        const plain = plainName(name);
         hidden =
-          names.has(lower) ||
-          names.has(lower.replace(/^upstash-(failure-)?(callback-)?forward-/, '')) ||
-          endings.some((ending) => lower.endsWith(ending));
+          names.has(plain) ||
+          names.has(plain.replace(FORWARDED, '')) ||
+          endings.some((ending) => plain.endsWith(ending));
         if (known.size < 10_000) known.set(name, hidden);
       }
       return hidden;
@@ -72,6 +77,13 @@ export function createRedactor(key: Uint8Array, headers: readonly string[] = RED
     hide: (value) => `REDACTED:hmac:${digest(value).slice(0, 32)}`,
     digest,
   };
+}
+
+const FORWARDED = /^(?:upstash-(?:failure-)?(?:callback-)?forward-\s*)+/;
+
+/** A name as names are compared: what servers take for the same, CGI and WSGI with their underscores among them. */
+function plainName(name: string): string {
+  return name.trim().toLowerCase().replaceAll('_', '-');
 }
 
 /** The same redactor for text that it redacted before: what is hidden already stays as it is. */

@@ -89,8 +89,7 @@ describe('the alerts for Prometheus', () => {
   });
 
   // Not on every machine: where it is, it has the last word.
-  it('please promtool, where it is installed', () => {
-    if (spawnSync('promtool', ['--version']).error !== undefined) return;
+  it.skipIf(isMissing('promtool'))('please promtool, where it is installed', () => {
     execFileSync('promtool', ['check', 'config', `${FOLDER}prometheus.yml`], { stdio: 'pipe' });
   });
 });
@@ -113,11 +112,14 @@ describe('the systemd unit', () => {
     expect(Number(settings.TimeoutStopSec)).toBeGreaterThan(10);
   });
 
-  it('pleases systemd-analyze, where it is installed', () => {
-    if (spawnSync('systemd-analyze', ['--version']).error !== undefined) return;
+  it.skipIf(isMissing('systemd-analyze'))('pleases systemd-analyze, where it is installed', () => {
     const { status, stderr } = spawnSync('systemd-analyze', ['verify', `${FOLDER}logkeep.service`], {
       encoding: 'utf8',
     });
     expect([status, stderr]).toEqual([0, '']);
   });
 });
+
+function isMissing(program: string): boolean {
+  return spawnSync(program, ['--version']).error !== undefined;
+}

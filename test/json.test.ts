@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { canonicalJson, equalJson, parseEnvelope } from '../src/json.ts';
-import { elementTexts, fieldTexts, inspect } from '../src/json-scan.ts';
+import { canonicalJson, equalJson, parseEnvelope, parseExactly } from '../src/json.ts';
+import { canonicalNumber, elementTexts, fieldTexts, inspect } from '../src/json-scan.ts';
 import { hostileJson, nested } from './hostile.ts';
 
 const page = (...entries: string[]) => `{"cursor":"1-0","events":[${entries.join(',')}]}`;
@@ -125,6 +125,33 @@ describe('equalJson', () => {
   test('does not recurse: 100,000 levels are compared', () => {
     expect(equalJson(nested(50_000), nested(50_000))).toBe(true);
     expect(equalJson(nested(50_000), nested(50_001))).toBe(false);
+  });
+});
+
+describe('parseExactly', () => {
+  const same = (value: unknown, source: string) => canonicalNumber(String(value)) === canonicalNumber(source);
+  const exactly = (_: string, value: unknown, context?: { source?: string }): unknown =>
+    typeof value === 'number' && !same(value, context?.source ?? '') ? context?.source : value;
+
+  test('gives each number as a double that says the same, or else its text; all else as JSON.parse does', () => {
+    fc.assert(
+      fc.property(hostileJson, (text) => {
+        expect(parseExactly(text)).toStrictEqual(JSON.parse(text, exactly));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test('does not recurse: what lies under 100,000 levels is put right', () => {
+    let value = parseExactly(nested(50_000).replace('0', '12858628035442739367'));
+    while (typeof value === 'object') value = Object.values(value ?? {})[0];
+    expect(value).toBe('12858628035442739367');
+  });
+
+  test('leaves a key __proto__ a key of its own', () => {
+    expect(Object.entries(parseExactly('{"__proto__":12858628035442739367}') as object)).toEqual([
+      ['__proto__', '12858628035442739367'],
+    ]);
   });
 });
 

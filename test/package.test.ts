@@ -93,6 +93,22 @@ test('npx runs the command in a checkout, before and after another build', async
   expect(await run('npx', asked, tree)).toBe(`${version}\n`);
 });
 
+test('the example of the readme compiles in a strict project that has no types of Node or of pg', async () => {
+  const folder = join(temp, 'typed');
+  const modules = join(folder, 'node_modules');
+  await cp(join(tree, 'dist'), join(modules, 'logkeep', 'dist'), { recursive: true });
+  await cp(join(tree, 'package.json'), join(modules, 'logkeep', 'package.json'));
+  await cp(join(checkout, 'node_modules', 'kysely'), join(modules, 'kysely'), { recursive: true });
+  const [, example = ''] = /```ts\n([\s\S]*?)```/.exec(await readFile(join(tree, 'README.md'), 'utf8')) ?? [];
+  expect(example).toContain("from 'logkeep'");
+  await writeFile(join(folder, 'package.json'), '{"private": true, "type": "module"}\n');
+  await writeFile(join(folder, 'example.ts'), example);
+  const settings = { module: 'nodenext', target: 'es2023', strict: true, noEmit: true, types: [] };
+  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: settings }));
+  const compiler = join(checkout, 'node_modules', 'typescript', 'bin', 'tsc');
+  expect(await run(process.execPath, [compiler, '--pretty', 'false'], folder)).toBe('');
+});
+
 test('installed elsewhere, the command runs through npx and its Postgres starts', async () => {
   const folder = await install('installed', [tarball]);
   expect(await run('npx', ['--offline', 'logkeep', '--version'], folder)).toBe(`${version}\n`);

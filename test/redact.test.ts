@@ -70,6 +70,36 @@ test.each(
   expect(mayHide(`{"${name}":["a-token","authorization"],"B":[] }`)).toBe(false);
 });
 
+test.each([
+  'X_API_KEY',
+  'x_api-key',
+  'HTTP_X_API_KEY',
+  'API_KEY',
+  'access_token',
+  'Set_Cookie',
+  ' Authorization',
+  'Authorization ',
+  '  X_Api_Key  ',
+  'Upstash-Forward-Upstash-Forward-Authorization',
+  'Upstash-Forward-Upstash-Callback-Forward-Upstash-Failure-Callback-Forward-Cookie',
+  'Upstash_Forward_Proxy_Authorization',
+  'Upstash-Forward- Cookie',
+])('without settings "%s" is hidden: what servers take for a name is that name', (name) => {
+  const { hides, mayHide } = createRedactor(randomBytes(32));
+  expect(hides(name)).toBe(true);
+  expect(mayHide(`{"A":["b"],"${name}":["c"]}`)).toBe(true);
+  expect(mayHide(`{"A":["b"],"${name}" : ["c"]}`)).toBe(true);
+});
+
+test('a name of the settings is compared as one of a header is', () => {
+  const { hides, mayHide } = createRedactor(randomBytes(32), [' X_Mine ', 'upstash-forward-y']);
+  for (const name of ['x-mine', 'X_MINE', 'x-mine ', 'Upstash-Forward-X_Mine', 'Upstash-Forward-Y']) {
+    expect(hides(name)).toBe(true);
+    expect(mayHide(`{"${name}":[]}`)).toBe(true);
+  }
+  expect(hides('y')).toBe(false);
+});
+
 test('a list of the settings is what it says: names, to the letter', () => {
   const { hides, mayHide } = createRedactor(randomBytes(32), ['x-mine', '*-mine', 'x.y']);
   expect(['X-Mine', '*-mine', 'x.y'].every(hides)).toBe(true);
@@ -85,11 +115,18 @@ test('where no name can be hidden, none is: whatever the names, the list and the
   );
   const header = fc
     .tuple(
-      fc.constantFrom('', 'Upstash-Forward-', 'upstash-failure-callback-forward-', 'Forward-'),
+      fc.array(fc.constantFrom('Upstash-Forward-', 'upstash-failure-callback-forward-', 'Forward-', ' '), {
+        maxLength: 2,
+      }),
       fc.array(part, { minLength: 1, maxLength: 4 }),
+      fc.constantFrom('-', '_'),
       fc.boolean(),
+      fc.constantFrom('', ' ', '  '),
     )
-    .map(([prefix, parts, upper]) => prefix + (upper ? parts.join('-').toUpperCase() : parts.join('-')));
+    .map(([prefixes, parts, between, upper, behind]) => {
+      const name = parts.join(between);
+      return prefixes.join('') + (upper ? name.toUpperCase() : name) + behind;
+    });
   const lists = fc.constantFrom(
     REDACTED_HEADERS,
     ['x-y'],

@@ -1,8 +1,8 @@
 import { amountText, countText, lengthText, timeText } from '../amounts.ts';
-import { CONSEQUENCE } from '../errors.ts';
+import { REMEDY } from '../errors.ts';
 import type { Ms, Span, Spans } from '../model.ts';
 import { type Audit, type Difference, isSound } from '../operations/audit.ts';
-import { printable, tableText } from './table.ts';
+import { printable, tableText, withoutName } from './table.ts';
 
 /** More lines of a kind say no more. */
 const MOST = 10;
@@ -90,7 +90,7 @@ function* troubles(stream: string, audit: Audit): Generator<string> {
     yield `nothing is covered in it: nothing is proven. To do: \`logkeep why\` says what keeps \`logkeep sync --stream ${stream}\` from reading`;
   if (audit.outcome === 'stopped') yield 'stopped before the end: nothing is proven of the rest';
   if (audit.error !== null)
-    yield `not proven to the end: ${printable(audit.error.message)} (${CONSEQUENCE[audit.error.kind].remedy})`;
+    yield `not proven to the end: ${printable(withoutName(audit.error.message, stream))} (${REMEDY[audit.error.kind]})`;
 }
 
 /** A hole before all that was asked for is only read when asked for. */

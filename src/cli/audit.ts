@@ -4,6 +4,7 @@ import { type Audit, auditStream, isSound } from '../operations/audit.ts';
 import { auditJson, auditText } from './audit-view.ts';
 import type { Run } from './command.ts';
 import { refuseUnknownStreams, withReadyApp } from './open.ts';
+import { createProgress } from './progress.ts';
 
 /**
  * `logkeep audit`: proves a span of each stream by what is on record, what is stored and what the API shows of it
@@ -29,15 +30,24 @@ export const run: Run<'audit'> = (options, context) =>
     const from = options.from ?? options.since;
     const found: { stream: string; audit: Audit | null }[] = [];
     for (const open of chosen) {
-      const { id } = open.stream;
+      const { stream } = open;
+      const { id } = stream;
+      // With --json stdout is one document: nothing stands there but what was found.
+      const view = options.json ? null : createProgress(context, { json: false, live: false });
       const audit = await auditStream(app, open, {
         fromMs: from === null ? null : resolveMoment(from, now),
         toMs: options.to,
         by: options.by,
         signal: context.signal,
-        onWait: (waitMs) => app.log.info({ stream: id, wait_ms: Math.round(waitMs) }, 'waiting for quota'),
-        onWindow: (window) => app.log.debug({ stream: id, ...window }, 'window compared'),
-      });
+        onWait: (waitMs) => {
+          if (view === null) app.log.info({ stream: id, wait_ms: Math.round(waitMs) }, 'waiting for quota');
+          view?.update(stream, { kind: 'waiting', waitMs });
+        },
+        onWindow: (window) => {
+          app.log.debug({ stream: id, ...window }, 'window compared');
+          view?.update(stream, { kind: 'window', window, whole: null });
+        },
+      }).finally(() => view?.close());
       found.push({ stream: id, audit });
       if (!options.json) {
         const { data, talk } = auditText(id, audit);

@@ -1,6 +1,6 @@
 import { amountText, bytesText, countText, lengthText, timeText } from '../amounts.ts';
 import type { OpenStream } from '../app.ts';
-import { CONSEQUENCE } from '../errors.ts';
+import { REMEDY } from '../errors.ts';
 import type { Ms, Span, Spans } from '../model.ts';
 import type { BackfillResult } from '../operations/backfill.ts';
 import type { BackfillPreview, BackfillStatus } from '../operations/backfill-status.ts';
@@ -151,23 +151,26 @@ export function resultText(result: BackfillResult): { readonly line: string; rea
     bytesText(meter.bytes),
   ].filter((part) => part !== null);
   const line = `${stream.id}: ${state}: ${deeds.join(', ')}${missing === 0 ? '' : `; ${lengthText(missing)} are missing`}\n`;
-  if (error !== null)
-    return { line, next: `logkeep: ${printable(error.message)} (${CONSEQUENCE[error.kind].remedy})\n` };
+  if (error !== null) return { line, next: `logkeep: ${printable(error.message)} (${REMEDY[error.kind]})\n` };
   if (outcome === 'stopped')
     return {
       line,
       next: `${stream.id}: run \`logkeep backfill\` to go on; \`logkeep serve\` does it by itself\n`,
     };
   if (left === null || missing === 0) return { line, next: '' };
-  const idle = left.held.filter(({ job, holder }) => holder === null && job !== 'backfill');
-  return {
-    line,
-    next: `${stream.id}: ${
-      idle.length > 0
-        ? `the rest is in windows of ${[...new Set(idle.map(({ job }) => job))].join(' and ')}, which nobody reads: run \`logkeep sync\``
-        : 'the rest is being read by others, or is too young: `logkeep gaps` tells when it is there'
-    }\n`,
-  };
+  return { line, next: `${stream.id}: ${restText(left)}\n` };
+}
+
+function restText({ plan, held }: BackfillStatus): string {
+  const idle = held.filter(({ holder }) => holder === null).map(({ job }) => job);
+  const others = [...new Set(idle.filter((job) => job !== 'backfill'))];
+  if (others.length > 0)
+    return `the rest is in windows of ${others.join(' and ')}, which nobody reads: run \`logkeep sync\``;
+  if (plan.windows.length > 0 || idle.length > 0)
+    return 'the rest can be read, and nobody reads it: run `logkeep backfill` to go on';
+  if (plan.inHand.length + plan.later.length > 0)
+    return 'the rest is being read by others, or is too young: `logkeep gaps` tells when it is there';
+  return 'the rest is expiring at this moment: `logkeep gaps` tells what is lost';
 }
 
 /** How a backfill went, for machines. */

@@ -3,14 +3,15 @@ import type { App, OpenStream } from '../app.ts';
 import { chooseStreams, loadConfig } from '../config.ts';
 import { resolveMoment } from '../durations.ts';
 import { makeRoomForNew } from '../memory.ts';
-import type { Span } from '../model.ts';
+import type { Ms, Span } from '../model.ts';
 import { askForBackfill, backfillStream, dropBackfills } from '../operations/backfill.ts';
 import { previewBackfill } from '../operations/backfill-status.ts';
 import { SOURCES } from '../sources/list.ts';
+import { floorSecond } from '../sync/spans.ts';
 import { backfillJson, isShort, planJson, planText, resultText } from './backfill-view.ts';
 import type { CliContext, CommandOptions, ExitCode, Run } from './command.ts';
 import { openThere } from './open.ts';
-import { createProgress } from './progress.ts';
+import { createProgress, type ProgressView } from './progress.ts';
 
 /** `logkeep backfill`: a chosen span of the past, a plan first; exit 1 where some of it is left to do. */
 export const run: Run<'backfill'> = async (options, context) => {
@@ -21,51 +22,64 @@ export const run: Run<'backfill'> = async (options, context) => {
   const chosen = chooseStreams(config.streams, options.stream);
   // Where no database was made yet, nothing is open that could be gone on with or given up.
   const how = { migrate: !dryRun, make: options.from !== null && !dryRun };
-  const app = await openThere(config, chosen, how, options, context);
+  const view = createProgress(context, { json: options.json, live: false });
+  const app = await openThere(config, chosen, how, options, { ...context, stderr: view });
   try {
     if (options.cancel) return await cancel(app, options, context);
-    const spans = new Map(app.streams.map((open) => [open, spanOf(open, options, context)]));
-    if (dryRun) return await tellPlans(app, spans, options, context, 'stdout');
+    const nowMs = context.clock.now();
+    const spans = new Map(app.streams.map((open) => [open, spanOf(open, options, nowMs)]));
+    if (dryRun) {
+      await tellPlans(app, spans, options, context, 'stdout');
+      return 0;
+    }
     for (const [open, span] of spans) if (span !== null) await askForBackfill(app, open, span);
-    await tellPlans(app, spans, options, context, 'stderr');
-    return await work(app, options, context);
+    const idle = await tellPlans(app, spans, options, context, 'stderr');
+    return await work(app, options, context, { view, idle });
   } finally {
     await app.close();
   }
 };
 
-/** What is asked for, as far as it is old enough to be claimed; null: what is open. */
-function spanOf(
-  { settings }: OpenStream,
-  { from, to }: CommandOptions['backfill'],
-  { clock }: CliContext,
-): Span | null {
+/** What is asked for, in whole seconds, as far as it is old enough to be claimed; null: what is open. */
+function spanOf({ settings }: OpenStream, { from, to }: CommandOptions['backfill'], nowMs: Ms): Span | null {
   if (from === null) return null;
-  const nowMs = clock.now();
-  const begin = resolveMoment(from, nowMs);
+  const begin = floorSecond(resolveMoment(from, nowMs));
   // The API's Date knows whole seconds: so near to now a second could not be claimed, and would count as missing.
   const newest = nowMs - settings.settleMs - 1_000;
-  const end = Math.min(to ?? newest, newest);
+  const end = floorSecond(Math.min(to === null ? newest : resolveMoment(to, nowMs), newest));
   return { from: Math.min(begin, end - 1_000), to: end };
 }
 
+/** Returns the streams of which no backfill is open. */
 async function tellPlans(
   app: App,
   spans: ReadonlyMap<OpenStream, Span | null>,
   { json }: CommandOptions['backfill'],
   context: CliContext,
   where: 'stdout' | 'stderr',
-): Promise<ExitCode> {
+): Promise<ReadonlySet<string>> {
+  const idle = new Set<string>();
   for (const [open, span] of spans) {
     const preview = await previewBackfill(app, open, span);
+    if (preview.wanted.length === 0) idle.add(open.stream.id);
     if (json) context.stdout.write(`${JSON.stringify(planJson(open, preview))}\n`);
     else context[where].write(planText(open, preview, context.clock.now()));
   }
-  return 0;
+  return idle;
 }
 
-async function work(app: App, { json }: CommandOptions['backfill'], context: CliContext): Promise<ExitCode> {
-  const view = createProgress(context, json);
+interface Working {
+  readonly view: ProgressView;
+  /** Of these it was said already that nothing is open. */
+  readonly idle: ReadonlySet<string>;
+}
+
+async function work(
+  app: App,
+  { json }: CommandOptions['backfill'],
+  context: CliContext,
+  { view, idle }: Working,
+): Promise<ExitCode> {
   try {
     const results = await Promise.all(
       app.streams.map((open) =>
@@ -79,7 +93,7 @@ async function work(app: App, { json }: CommandOptions['backfill'], context: Cli
     view.close();
     for (const result of results) {
       if (json) context.stdout.write(`${JSON.stringify(backfillJson(result))}\n`);
-      else {
+      else if (!idle.has(result.stream.id) || result.outcome === 'failed') {
         const { line, next } = resultText(result);
         context.stdout.write(line);
         context.stderr.write(next);

@@ -1,6 +1,6 @@
 import { countText, lengthText } from '../amounts.ts';
 import type { Clock } from '../clock.ts';
-import { CONSEQUENCE, type ErrorKind, isFailure } from '../errors.ts';
+import { type ErrorKind, isFailure, REMEDY } from '../errors.ts';
 import { includesScope, mayOverlap } from '../sources/scope.ts';
 import type { Quota, Stream } from '../sources/source.ts';
 import { type Finding, fine, note, trouble } from './finding.ts';
@@ -10,7 +10,7 @@ const PATIENCE_MS = 20_000;
 const SKEW_MATTERS_MS = 5_000;
 
 /** Where the general remedy does not lead on from `check` itself. */
-const REMEDY: Partial<Record<ErrorKind, string>> = {
+const REMEDY_HERE: Partial<Record<ErrorKind, string>> = {
   auth: 'correct the credentials as said above',
   unavailable: 'check the address, the network and a proxy between; the service may be down',
   protocol: 'check the address: what answers there is not the API',
@@ -33,7 +33,7 @@ export async function checkStream(
   } catch (error) {
     if (!isFailure(error) || signal.aborted) throw error;
     if (patience.aborted) return [silence(subject, stream.quota(), clock)];
-    const remedy = REMEDY[error.kind] ?? CONSEQUENCE[error.kind].remedy;
+    const remedy = REMEDY_HERE[error.kind] ?? REMEDY[error.kind];
     return [trouble(subject, error.message.replace(`${subject}: `, ''), remedy)];
   }
 }

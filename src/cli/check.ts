@@ -2,7 +2,7 @@ import { lengthText, timeText } from '../amounts.ts';
 import { type OpenStream, openStreams } from '../app.ts';
 import type { Config } from '../config.ts';
 import { resolveMoment } from '../durations.ts';
-import { openLog } from '../log.ts';
+import type { Log } from '../log.ts';
 import { overasking, overaskingText } from '../operations/pacing.ts';
 import { createRedactor } from '../redact.ts';
 import { createHttp } from '../sources/http.ts';
@@ -13,8 +13,9 @@ import { checkStream, overlaps } from './check-stream.ts';
 import type { CliContext, ExitCode, Run } from './command.ts';
 import { type Finding, fine, note, trouble } from './finding.ts';
 import { readConfig, refuseUnknownStreams } from './open.ts';
-import { nearExpiry } from './status-view.ts';
+import { nearExpiry, readerText } from './status-view.ts';
 import { printable, tableText } from './table.ts';
+import { openCommandLog } from './text-log.ts';
 
 /** How a finding's level stands in the table; notes are for eyes, trouble is for the exit code too. */
 const LEVEL: Readonly<Record<Finding['level'], string>> = { ok: 'ok', note: 'note', trouble: 'TROUBLE' };
@@ -39,8 +40,15 @@ export const run: Run<'check'> = async (options, context): Promise<ExitCode> => 
       ),
     );
   }
-  findings.push(...(await throughDatabase(config, chosen, context)));
-  findings.push(...(await throughApis(config, chosen, context)));
+  const log = openCommandLog(config.logLevel, options.json, context.stderr);
+  const { all, close } = openAll(config, context, log);
+  try {
+    const asked = all.filter(({ settings }) => chosen.some(({ id }) => id === settings.id));
+    findings.push(...(await throughDatabase(config, asked, context, log)));
+    findings.push(...(await throughApis(all, asked, context)));
+  } finally {
+    await close();
+  }
   const troubles = findings.filter(({ level }) => level === 'trouble').length;
   if (options.json) {
     context.stdout.write(`${JSON.stringify({ ok: troubles === 0, findings }, null, 2)}\n`);
@@ -58,56 +66,68 @@ export const run: Run<'check'> = async (options, context): Promise<ExitCode> => 
   return troubles === 0 ? 0 : 1;
 };
 
+/** All streams, also those that are not looked at: they draw on the quotas too. Nothing is requested yet. */
+function openAll(config: Config, { clock }: CliContext, log: Log) {
+  const http = createHttp({ clock });
+  // Entries are not kept here, so any key will do.
+  const redactor = createRedactor(new Uint8Array(32), config.redact);
+  const options = { clock, log, redactor, http };
+  return { all: openStreams(config.streams.map(impatient), options), close: () => http.close() };
+}
+
 async function throughDatabase(
   config: Config,
-  chosen: readonly StreamSettings[],
+  asked: readonly OpenStream[],
   { clock }: CliContext,
+  log: Log,
 ): Promise<readonly Finding[]> {
-  return checkDatabase(config, openLog(config.logLevel), async ({ db }) => {
+  return checkDatabase(config, log, async ({ db }) => {
     const known = new Map((await readStatus(db)).map((status) => [status.stream, status]));
-    return chosen.map((settings) => retentionFinding(settings, known.get(settings.id) ?? null, clock.now()));
+    return asked.map((open) => retentionFinding(open, known.get(open.settings.id) ?? null, clock.now()));
   });
 }
 
-function retentionFinding(settings: StreamSettings, status: StreamStatus | null, nowMs: number): Finding {
+function retentionFinding(
+  { stream, settings }: OpenStream,
+  status: StreamStatus | null,
+  nowMs: number,
+): Finding {
   const { id, since, retentionMs } = settings;
-  if (status === null) {
+  // Progress under other filters says nothing of what is asked for now.
+  const changed = status !== null && status.fingerprint !== stream.fingerprint;
+  if (status === null || changed || status.untouched) {
     const from = Math.max(resolveMoment(since, nowMs), nowMs - retentionMs);
-    return fine(id, `not read yet; the first sync begins at ${timeText(from)}`);
+    return fine(
+      id,
+      `not read yet${changed ? ' with these settings' : ''}; the first sync begins at ${timeText(from)}`,
+    );
   }
   const { missingFromMs, expiresInMs } = status;
   const missing = `what is not read begins at ${timeText(missingFromMs)}`;
   if (!nearExpiry(status)) {
     return fine(id, `${missing} and expires in ${lengthText(expiresInMs)}`);
   }
+  const expiry = expiresInMs <= 0 ? 'and is expiring now' : `and expires in only ${lengthText(expiresInMs)}`;
+  const reader = readerText(status);
+  if (reader !== null) {
+    const remedy = 'see `logkeep why`; nothing, unless it gets nowhere';
+    return note(id, `${missing} ${expiry}: ${reader}`, remedy);
+  }
   return trouble(
     id,
-    expiresInMs <= 0
-      ? `${missing} and is expiring now`
-      : `${missing} and expires in only ${lengthText(expiresInMs)}`,
+    `${missing} ${expiry}`,
     `run \`logkeep sync --stream ${id}\` now, and more often; if your plan or index keeps entries longer than ${lengthText(retentionMs)}, set retention to that`,
   );
 }
 
 async function throughApis(
-  config: Config,
-  chosen: readonly StreamSettings[],
+  all: readonly OpenStream[],
+  asked: readonly OpenStream[],
   { clock, signal }: CliContext,
 ): Promise<readonly Finding[]> {
-  const http = createHttp({ clock });
-  try {
-    // Entries are not kept here, so any key will do.
-    const redactor = createRedactor(new Uint8Array(32), config.redact);
-    const options = { clock, log: openLog(config.logLevel), redactor, http };
-    // Those that are not looked at draw on the quotas too.
-    const all = openStreams(config.streams.map(impatient), options);
-    const asked = all.filter(({ settings }) => chosen.some(({ id }) => id === settings.id));
-    const opened = asked.map(({ stream }) => stream);
-    const findings = await Promise.all(opened.map((stream) => checkStream(stream, clock, signal)));
-    return [...findings.flat(), ...scheduleFindings(all, opened), ...overlaps(opened)];
-  } finally {
-    await http.close();
-  }
+  const opened = asked.map(({ stream }) => stream);
+  const findings = await Promise.all(opened.map((stream) => checkStream(stream, clock, signal)));
+  return [...findings.flat(), ...scheduleFindings(all, opened), ...overlaps(opened)];
 }
 
 /** Schedules that ask for more than the quotas carry that were just told. */

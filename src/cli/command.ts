@@ -64,7 +64,7 @@ export interface CommandOptions {
     /** Null: go on with what is open. */
     readonly from: Moment | null;
     /** Null: up to now. */
-    readonly to: Ms | null;
+    readonly to: Moment | null;
     readonly stream: readonly string[];
     readonly dryRun: boolean;
     /** Give up what is open. */

@@ -1,5 +1,6 @@
 import { LOG_LEVELS } from '../config/log-level.ts';
 import { DURATION_EXPECTED, formatDuration, parseDuration } from '../durations.ts';
+import { REJECT_REASONS } from '../sources/source.ts';
 import type { CommandName, CommandOptions, GlobalOptions } from './command.ts';
 import {
   type CommandDeclaration,
@@ -118,9 +119,8 @@ export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<Comm
         help: 'only those with this reason, such as no_time',
         initial: null,
         parse: (text, at) =>
-          /^[a-z_]+$/.test(text)
-            ? text
-            : fail(at, text, 'expected a reason such as no_time or identity_clash'),
+          REJECT_REASONS.find((reason) => reason === text) ??
+          fail(at, text, `expected one of ${REJECT_REASONS.join(', ')}`),
       },
       limit: {
         flags: '--limit <n>',

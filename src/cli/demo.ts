@@ -2,9 +2,9 @@ import { resolve } from 'node:path';
 import pg from 'pg';
 import { lengthText } from '../amounts.ts';
 import { type App, openApp } from '../app.ts';
-import { type Config, loadConfig } from '../config.ts';
+import { loadConfig } from '../config.ts';
 import { LogkeepError } from '../errors.ts';
-import { openLog } from '../log.ts';
+import type { Log } from '../log.ts';
 import { makeRoomForNew } from '../memory.ts';
 import type { Ms } from '../model.ts';
 import { syncStreams } from '../operations/sync.ts';
@@ -20,6 +20,7 @@ import { exportLines, shellQuoted } from './shell.ts';
 import { statusText } from './status-view.ts';
 import { reportSync } from './sync-report.ts';
 import { tableText } from './table.ts';
+import { openCommandLog } from './text-log.ts';
 
 const DAYS_MS = 2 * 86_400_000;
 const MESSAGES = 6_000;
@@ -53,9 +54,10 @@ export const run: Run<'demo'> = async (options, context) => {
       logLevel: options.logLevel,
       sources: SOURCES,
     });
-    const release = await beginAnew(config, dir);
+    const log = openCommandLog(config.logLevel, false, stderr);
+    const release = await beginAnew(dir, log);
     try {
-      const app = await openApp(config, config.streams, clock, openLog(config.logLevel));
+      const app = await openApp(config, config.streams, clock, log);
       try {
         if (!(await synced(app, context))) return 1;
         await showAnswers(app.store, context);
@@ -85,8 +87,8 @@ function writeHistory(sandbox: Sandbox, nowMs: Ms): void {
 }
 
 /** Empties the demo's database; returns what lets another demo use it. */
-async function beginAnew({ logLevel }: Config, dir: string): Promise<() => Promise<void>> {
-  const embedded = await openEmbedded({ dir, log: openLog(logLevel) });
+async function beginAnew(dir: string, log: Log): Promise<() => Promise<void>> {
+  const embedded = await openEmbedded({ dir, log });
   const client = new pg.Client({ connectionString: embedded.url, application_name: 'logkeep demo' });
   client.on('error', () => undefined);
   const release = async () => {
@@ -112,7 +114,7 @@ async function beginAnew({ logLevel }: Config, dir: string): Promise<() => Promi
 }
 
 async function synced(app: App, context: CliContext): Promise<boolean> {
-  const view = createProgress(context, false);
+  const view = createProgress(context, { json: false, live: true });
   try {
     const results = await syncStreams(app, {
       since: null,
@@ -134,7 +136,7 @@ async function showAnswers({ db, pool }: Store, { stdout, clock }: CliContext): 
   const listed = (await readStatus(db)).map(
     (status) => ({ stream: status.stream, status, setting: 'in force' }) as const,
   );
-  stdout.write(`\nlogkeep status\n\n${statusText(listed, clock.now())}`);
+  stdout.write(`\nlogkeep status\n\n${statusText(listed, clock.now(), stdout.columns ?? null)}`);
   for (const { title, sql } of QUESTIONS) {
     const { fields, rows } = await pool.query({ text: sql, rowMode: 'array' });
     const head = fields.map(({ name }) => name);

@@ -7,19 +7,41 @@ import type { Run } from './command.ts';
 import { refuseUnknownStreams, withReadyApp } from './open.ts';
 import { tableText } from './table.ts';
 
-const MEANING: Readonly<Record<Gap['kind'], { readonly means: string; readonly remedy: string }>> = {
+/** `unreachable`: expired before all that was read, so beyond the retention already when it was asked for. */
+type Kind = Gap['kind'] | 'unreachable';
+
+const MEANING: Readonly<
+  Record<
+    Kind,
+    { readonly one: string; readonly many: string; readonly means: string; readonly remedy: string }
+  >
+> = {
   hole: {
+    one: 'hole',
+    many: 'holes',
     means: 'not read yet, with later time already read',
     remedy:
       'run `logkeep sync`, or `logkeep backfill` for what a backfill was asked for: they read holes too, as long as the API still shows them',
   },
   expired: {
+    one: 'expired span',
+    many: 'expired spans',
     means:
       'asked for, but older than the retention when it was to be read: lost, unless the API keeps entries longer',
     remedy:
       'set `retention` to that of your plan or index, which has the span read again; sync more often than that',
   },
+  unreachable: {
+    one: 'expired span',
+    many: 'expired spans',
+    means:
+      'asked for when it was older than the retention already, with nothing read before it: lost, unless the API keeps entries longer',
+    remedy:
+      'set `retention` to that of your plan or index, if that is longer, which has the span read again; else nothing brings it back, and a shorter `since` from the start would not have asked for it',
+  },
   oversize: {
+    one: 'oversize entry',
+    many: 'oversize entries',
     means: 'one entry of this millisecond is longer than max_body; all around it is stored',
     remedy: 'raise max_body of the stream, then run `logkeep sync --again` over the span',
   },
@@ -33,12 +55,19 @@ export const run: Run<'gaps'> = (options, context) =>
   withReadyApp(options, context, async ({ store, streams }) => {
     const since = options.since === null ? null : resolveMoment(options.since, context.clock.now());
     const { gaps, known } = await read(store, since);
-    const configured: readonly string[] = streams.map(({ stream }) => stream.id);
-    refuseUnknownStreams(options.stream, [...new Set([...configured, ...known.keys()])]);
+    const configured = new Map(streams.map(({ stream }) => [stream.id as string, stream.fingerprint]));
+    refuseUnknownStreams(options.stream, [...new Set([...configured.keys(), ...known.keys()])]);
+    // Progress under other filters says nothing of what is asked for now.
+    const isChanged = (stream: string) => {
+      const wanted = configured.get(stream);
+      return wanted !== undefined && known.has(stream) && known.get(stream)?.fingerprint !== wanted;
+    };
     const chosen = (stream: string) => options.stream.length === 0 || options.stream.includes(stream);
-    const shown = gaps.filter(({ stream }) => chosen(stream));
+    const shown = gaps.filter(({ stream }) => chosen(stream) && !isChanged(stream));
     // All of it is missing, and no later time was read that would make it a hole.
-    const unread = configured.filter((stream) => chosen(stream) && (known.get(stream) ?? null) === null);
+    const unread = [...configured.keys()].filter(
+      (stream) => chosen(stream) && (isChanged(stream) || (known.get(stream)?.covered_to ?? null) === null),
+    );
     if (options.json) {
       const list = shown.map(({ stream, kind, from_time, to_time }) => ({
         stream,
@@ -50,9 +79,9 @@ export const run: Run<'gaps'> = (options, context) =>
       context.stdout.write(`${JSON.stringify({ gaps: list, unread }, null, 2)}\n`);
     } else if (shown.length === 0) {
       context.stdout.write(unread.length === 0 ? 'no gaps\n' : '');
-      for (const [stream, coveredTo] of known) {
-        if (chosen(stream) && coveredTo !== null)
-          context.stderr.write(`${stream}: up to ${edge(coveredTo)}\n`);
+      for (const [stream, { covered_to }] of known) {
+        if (chosen(stream) && !isChanged(stream) && covered_to !== null)
+          context.stderr.write(`${stream}: up to ${edge(covered_to)}\n`);
       }
     } else {
       context.stdout.write(
@@ -68,46 +97,58 @@ export const run: Run<'gaps'> = (options, context) =>
           [4],
         ),
       );
-      for (const kind of Object.keys(MEANING) as Gap['kind'][]) {
-        const count = shown.filter((gap) => gap.kind === kind).length;
+      for (const kind of Object.keys(MEANING) as Kind[]) {
+        const count = shown.filter((gap) => kindOf(gap, known.get(gap.stream)) === kind).length;
         if (count === 0) continue;
-        const { means, remedy } = MEANING[kind];
-        context.stderr.write(`${amountText(count, kind, PLURAL[kind])}: ${means}. To do: ${remedy}.\n`);
+        const { one, many, means, remedy } = MEANING[kind];
+        context.stderr.write(`${amountText(count, one, many)}: ${means}. To do: ${remedy}.\n`);
       }
     }
     if (!options.json) {
       for (const stream of unread) {
+        const how = isChanged(stream) ? ' with these settings' : '';
         context.stderr.write(
-          `${stream}: nothing is covered yet. To do: run \`logkeep sync --stream ${stream}\`.\n`,
+          `${stream}: nothing is covered yet${how}. To do: run \`logkeep sync --stream ${stream}\`.\n`,
         );
       }
     }
     return shown.length === 0 && unread.length === 0 ? 0 : 1;
   });
 
-const PLURAL: Readonly<Record<Gap['kind'], string>> = {
-  hole: 'holes',
-  expired: 'expired spans',
-  oversize: 'oversize entries',
-};
+/** Where a stream stands. `covered_to`: null: nothing is covered. */
+interface Known {
+  readonly fingerprint: string;
+  readonly asked_from: Date;
+  readonly covered_to: Date | null;
+}
 
-/** Gaps that reach beyond `since`, oldest first, and up to where each stream that has progress is covered (null: nowhere). */
+/** What was never within reach begins where what is asked for begins, or before it. */
+function kindOf({ kind, from_time }: Gap, known: Known | undefined): Kind {
+  return kind === 'expired' && known !== undefined && from_time <= known.asked_from ? 'unreachable' : kind;
+}
+
+/** Gaps that reach beyond `since`, oldest first, and where each stream that has progress stands. */
 async function read(
   store: Store,
   sinceMs: number | null,
-): Promise<{ gaps: readonly Gap[]; known: ReadonlyMap<string, Date | null> }> {
+): Promise<{ gaps: readonly Gap[]; known: ReadonlyMap<string, Known> }> {
   try {
     let query = store.db.selectFrom('gap').selectAll().orderBy('stream').orderBy('from_time');
     if (sinceMs !== null) query = query.where('to_time', '>', sql<Date>`${new Date(sinceMs).toISOString()}`);
     const known = await store.db
       .selectFrom('stream')
-      .select(({ fn }) => ['stream', fn<Date | null>('upper', ['covered']).as('covered_to')])
+      .select(({ fn }) => [
+        'stream',
+        'fingerprint',
+        'asked_from',
+        fn<Date | null>('upper', ['covered']).as('covered_to'),
+      ])
       .where('active', '=', true)
       .orderBy('stream')
       .execute();
     return {
       gaps: await query.execute(),
-      known: new Map(known.map((row) => [row.stream, row.covered_to])),
+      known: new Map(known.map((row) => [row.stream, row])),
     };
   } catch (error) {
     throw asDatabaseError('read the gaps', error);

@@ -1,9 +1,9 @@
 import { openDatabase } from '../app.ts';
 import { loadConfig } from '../config.ts';
-import { openLog } from '../log.ts';
 import { SOURCES } from '../sources/list.ts';
 import { pendingMigrations } from '../store/migrate.ts';
 import type { Run } from './command.ts';
+import { openCommandLog } from './text-log.ts';
 
 /** `logkeep migrate`: the database's tables as this version wants them. */
 export const run: Run<'migrate'> = async (options, context) => {
@@ -15,7 +15,9 @@ export const run: Run<'migrate'> = async (options, context) => {
     sources: SOURCES,
     streams: 'ignored',
   });
-  const database = await openDatabase(config, openLog(config.logLevel), { migrate: true });
+  const database = await openDatabase(config, openCommandLog(config.logLevel, options.json, context.stderr), {
+    migrate: true,
+  });
   try {
     const pending = await pendingMigrations(database.store.db as never);
     const { applied } = database;

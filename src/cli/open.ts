@@ -1,11 +1,11 @@
 import { type App, type DatabaseOptions, NoDatabase, openApp } from '../app.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { LogkeepError } from '../errors.ts';
-import { openLog } from '../log.ts';
 import { nearest } from '../nearest.ts';
 import { SOURCES } from '../sources/list.ts';
 import type { StreamSettings } from '../sources/source.ts';
 import type { CliContext, ExitCode, GlobalOptions } from './command.ts';
+import { openCommandLog } from './text-log.ts';
 
 /** The settings for a command that also works where no stream is set. */
 export function readConfig(options: GlobalOptions, { env, cwd }: CliContext): Config {
@@ -34,10 +34,10 @@ export async function openThere(
   chosen: readonly StreamSettings[],
   how: DatabaseOptions,
   { json }: { readonly json: boolean },
-  { clock, stdout }: CliContext,
+  { clock, stdout, stderr }: Pick<CliContext, 'clock' | 'stdout' | 'stderr'>,
 ): Promise<App> {
   try {
-    return await openApp(config, chosen, clock, openLog(config.logLevel), how);
+    return await openApp(config, chosen, clock, openCommandLog(config.logLevel, json, stderr), how);
   } catch (error) {
     if (json && error instanceof NoDatabase) {
       const { folder, message } = error;

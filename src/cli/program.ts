@@ -1,5 +1,5 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
-import { CONSEQUENCE, isFailure } from '../errors.ts';
+import { isFailure, REMEDY } from '../errors.ts';
 import { readVersion } from '../version.ts';
 import type { CliContext, CommandName, ExitCode } from './command.ts';
 import { COMMANDS, GLOBAL_OPTIONS } from './commands.ts';
@@ -31,11 +31,18 @@ export async function runProgram(
       program.outputHelp({ error: true });
       return 2;
     }
-    await program.parseAsync(args, { from: 'user' });
+    await program.parseAsync(asked(args), { from: 'user' });
     return code;
   } catch (error) {
     return report(error, context);
   }
+}
+
+/** `help` of a word that is no command is that word: Commander would show the general help and not say what is wrong. */
+function asked(args: readonly string[]): readonly string[] {
+  const [first, word] = args;
+  const unknown = word !== undefined && !Object.keys(COMMANDS).some((name) => name.split(' ')[0] === word);
+  return first === 'help' && unknown && word !== 'help' ? args.slice(1) : args;
 }
 
 type Start = (name: CommandName, options: Readonly<Record<string, unknown>>) => Promise<void>;
@@ -98,7 +105,7 @@ Examples:
   $ logkeep why                                        how far each stream is, and why
   $ logkeep check                                      what is wrong, and what to do about it
 
-Exit codes: 0 done, 1 failed (or gaps found), 2 misused.`;
+Exit codes: 0 done, 1 failed (or gaps, differences or trouble found), 2 misused.`;
 
 function adorn(command: Command, context: CliContext): void {
   command
@@ -165,9 +172,7 @@ function report(error: unknown, context: CliContext): ExitCode {
     return 2;
   }
   if (isFailure(error)) {
-    context.stderr.write(
-      `logkeep: ${error.message.replaceAll(/\s*\n\s*/g, ' ')} (${CONSEQUENCE[error.kind].remedy})\n`,
-    );
+    context.stderr.write(`logkeep: ${error.message.replaceAll(/\s*\n\s*/g, ' ')} (${REMEDY[error.kind]})\n`);
     return 1;
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -1,4 +1,4 @@
-import { amountText, countText, lengthText, timeText } from '../amounts.ts';
+import { amountText, clockText, countText, lengthText, timeText } from '../amounts.ts';
 import type { Ms, Span } from '../model.ts';
 import type { Meter, Stream } from '../sources/source.ts';
 import type { RunEvent, RunTotals } from '../sync/run.ts';
@@ -10,36 +10,53 @@ const DRAW_MS = 120;
 const TICK_MS = 1_000;
 const LINE_MS = 5_000;
 const BAR_WIDTH = 12;
+/** Before so much time and so much of the whole have passed, the time to go is anybody's guess. */
+const LEAST_PACE_MS = 5_000;
+const LEAST_PACE_SHARE = 0.05;
 
 /** Shows how each stream gets on: redrawn lines on a terminal, now and then a plain line elsewhere, JSON with `--json`. */
 export interface ProgressView {
-  update(stream: Stream, event: RunEvent): void;
+  /** `lane`: of those that several of a process read a stream in; each has a line. Absent: the first. */
+  update(stream: Stream, event: RunEvent, lane?: number): void;
+  /** Text for people above the lines, ending with a newline. */
+  write(text: string): void;
   /** Draws the last state; a second call does nothing. */
   close(): void;
 }
 
+/** How progress is shown. */
+export interface ProgressOptions {
+  readonly json: boolean;
+  /** Whether it is the live log that is read: sweep, backfill and audit leave it what it is expected to need. */
+  readonly live: boolean;
+  /** ms since any fixed moment, which never go back: for rates and times to go. */
+  readonly elapsed?: () => number;
+}
+
 interface Line {
   readonly stream: Stream;
+  readonly name: string;
   readonly startedMs: number;
   window: Span | null;
-  share: number | null;
-  /** The share and time at the window's first batch: what is left is reckoned from the pace since then. */
+  /** Of all that the run has to read. */
+  whole: number | null;
+  /** The share and time at the last batch before anything moved: what is left is reckoned from the pace since then. */
   pace: { readonly share: number; readonly atMs: number } | null;
+  /** What was left at the last batch, where that can be said. */
+  toGo: { readonly ms: number; readonly atMs: number } | null;
   totals: Readonly<RunTotals> | null;
   meter: Readonly<Meter> | null;
   heldBy: string | null;
   waitsUntilMs: number | null;
+  /** Waits that had ended when this one began. */
+  waitsBefore: number;
   saidMs: number;
 }
 
-/**
- * Progress on stderr, so that stdout holds data alone; with `json` lines on stdout. Rates and times to go are
- * reckoned with `elapsed`, in ms, which never goes back.
- */
+/** Progress on stderr, so that stdout holds data alone; with `json` lines on stdout. */
 export function createProgress(
-  context: CliContext,
-  json: boolean,
-  elapsed: () => number = () => performance.now(),
+  context: Pick<CliContext, 'stdout' | 'stderr' | 'isTty' | 'clock'>,
+  { json, live, elapsed = () => performance.now() }: ProgressOptions,
 ): ProgressView {
   const lines = new Map<string, Line>();
   let drawn = 0;
@@ -48,36 +65,41 @@ export function createProgress(
   const ticking = !json && context.isTty ? setInterval(() => lines.size > 0 && draw(), TICK_MS) : undefined;
   ticking?.unref();
 
-  function draw(): void {
+  function draw(above = ''): void {
     const width = (context.stderr.columns ?? 100) - 1;
     const up = drawn > 0 ? `\u001b[${drawn}A` : '';
     // In one piece, so that no half-drawn state shows.
     const text = [...lines.values()].map(
-      (line) => `\u001b[2K${describe(line, context.clock.now(), elapsed()).slice(0, width)}\n`,
+      (line) => `\u001b[2K${describe(line, live, context.clock.now(), elapsed()).slice(0, width)}\n`,
     );
-    context.stderr.write(up + text.join(''));
+    context.stderr.write(`${up}${above === '' ? '' : `\u001b[J${above}`}${text.join('')}`);
     drawn = lines.size;
     drawnMs = elapsed();
   }
 
   function say(line: Line, now: number): void {
     line.saidMs = now;
-    context.stderr.write(`${describe(line, context.clock.now(), now)}\n`);
+    context.stderr.write(`${describe(line, live, context.clock.now(), now)}\n`);
   }
 
   return {
-    update(stream, event) {
+    update(stream, event, lane = 0) {
       if (json) {
         context.stdout.write(`${JSON.stringify(asJson(stream, event))}\n`);
         return;
       }
       const now = elapsed();
-      const line = lines.get(stream.id) ?? newLine(stream, now);
-      lines.set(stream.id, line);
+      const name = lane === 0 ? stream.id : `${stream.id} (lane ${lane})`;
+      const line = lines.get(name) ?? newLine(stream, name, now);
+      lines.set(name, line);
       const news = apply(line, event, now, context.clock.now());
       if (context.isTty) {
         if (now - drawnMs >= DRAW_MS) draw();
       } else if (news || now - line.saidMs >= LINE_MS) say(line, now);
+    },
+    write(text) {
+      if (drawn > 0 && !closed) draw(text);
+      else context.stderr.write(text);
     },
     close() {
       if (closed) return;
@@ -88,17 +110,20 @@ export function createProgress(
   };
 }
 
-function newLine(stream: Stream, now: number): Line {
+function newLine(stream: Stream, name: string, now: number): Line {
   return {
     stream,
+    name,
     startedMs: now,
     window: null,
-    share: null,
+    whole: null,
     pace: null,
+    toGo: null,
     totals: null,
     meter: null,
     heldBy: null,
     waitsUntilMs: null,
+    waitsBefore: 0,
     saidMs: now,
   };
 }
@@ -107,52 +132,72 @@ function newLine(stream: Stream, now: number): Line {
 function apply(line: Line, event: RunEvent, now: number, clockMs: Ms): boolean {
   if (event.kind === 'waiting') {
     line.waitsUntilMs = clockMs + event.waitMs;
+    line.waitsBefore = line.meter?.waits ?? 0;
     return event.waitMs >= LINE_MS;
   }
   const before = line.heldBy;
   line.heldBy = event.kind === 'held' ? event.by : null;
   if (event.kind === 'held') return before !== event.by;
   line.window = event.window;
-  if (event.kind === 'window') {
-    line.share = null;
-    line.pace = null;
-    return false;
-  }
-  line.share = event.share;
-  if (event.share !== null) line.pace ??= { share: event.share, atMs: now };
+  line.whole = event.whole;
+  if (event.kind === 'window') return false;
+  reckon(line, now);
   line.totals = event.totals;
   line.meter = event.meter;
+  if (event.meter.waits > line.waitsBefore) line.waitsUntilMs = null;
   return false;
 }
 
-function describe(line: Line, clockMs: Ms, now: number): string {
-  const { stream, window, share, totals, meter, heldBy, waitsUntilMs } = line;
-  if (heldBy !== null) return `${stream.id}: waiting for ${printable(heldBy)}, which reads it now`;
-  if (window === null) return `${stream.id}: starting`;
-  const seconds = Math.max(0.001, (now - line.startedMs) / 1000);
+/** A pace that begins only when something moves, and is not believed before it has gone on for a while. */
+function reckon(line: Line, now: number): void {
+  const { whole, pace } = line;
+  line.toGo = null;
+  if (whole === null) return;
+  if (pace === null || whole <= pace.share) {
+    line.pace = { share: whole, atMs: now };
+    return;
+  }
+  const took = now - pace.atMs;
+  const moved = whole - pace.share;
+  if (took < LEAST_PACE_MS || moved < LEAST_PACE_SHARE || whole === 1) return;
+  line.toGo = { ms: (took * (1 - whole)) / moved, atMs: now };
+}
+
+function describe(line: Line, live: boolean, clockMs: Ms, now: number): string {
+  const { stream, name, window, whole, totals, meter, heldBy, waitsUntilMs } = line;
+  if (heldBy !== null) return `${name}: waiting for ${printable(heldBy)}, which reads it now`;
   const waitMs = (waitsUntilMs ?? 0) - clockMs;
+  const waits = waitMs > 0 ? `waits for quota until ${untilText(clockMs + waitMs, clockMs)}` : null;
+  if (window === null && waits === null) return `${name}: starting`;
+  const seconds = Math.max(0.001, (now - line.startedMs) / 1000);
   const parts = [
-    share === null ? null : bar(share),
-    waitMs > 0 ? `waits ${lengthText(waitMs)} for quota` : toGo(line, now),
+    whole === null ? null : bar(whole),
+    waits ?? toGoText(line, now),
     totals === null ? null : amountText(totals.fetched, 'entry', 'entries'),
     totals === null ? null : `${countText(Math.round(totals.fetched / seconds))}/s`,
     meter === null ? null : amountText(meter.requests, 'request'),
-    quotaText(stream),
-    `${stamp(window.from)} to ${stamp(window.to)}`,
+    quotaText(stream, waits === null ? null : live ? 'in reserve' : 'for the live log'),
+    window === null ? null : `${stamp(window.from)} to ${stamp(window.to)}`,
   ];
-  return `${stream.id}: ${parts.filter((part) => part !== null).join('  ')}`;
+  return `${name}: ${parts.filter((part) => part !== null).join('  ')}`;
 }
 
-function quotaText(stream: Stream): string | null {
+/** `kept`: for what is left that is waited for all the same; null: nobody waits. */
+function quotaText(stream: Stream, kept: string | null): string | null {
   const { remaining, limit } = stream.quota();
   if (remaining === null) return null;
-  return `quota left ${countText(remaining)}${limit === null ? '' : ` of ${countText(limit)}`}`;
+  const why = kept === null || remaining === 0 ? '' : `, kept ${kept}`;
+  return `quota left ${countText(remaining)}${limit === null ? '' : ` of ${countText(limit)}`}${why}`;
 }
 
-function toGo({ share, pace }: Line, now: number): string | null {
-  if (share === null || pace === null || share <= pace.share || share === 1) return null;
-  const leftMs = ((now - pace.atMs) * (1 - share)) / (share - pace.share);
-  return `${lengthText(Math.max(1000, leftMs))} to go`;
+function untilText(ms: Ms, clockMs: Ms): string {
+  return `${clockText(ms, clockMs, true)} (${lengthText(ms - clockMs)})`;
+}
+
+/** Counted down between batches. */
+function toGoText({ toGo }: Line, now: number): string | null {
+  const ms = toGo === null ? 0 : toGo.ms - (now - toGo.atMs);
+  return ms <= 0 ? null : `${lengthText(Math.max(1000, ms))} to go`;
 }
 
 function bar(share: number): string {
@@ -173,6 +218,7 @@ function asJson(stream: Stream, event: RunEvent): Readonly<Record<string, unknow
     event: 'stored',
     window,
     share: event.share,
+    plan_share: event.whole,
     fetched,
     new: fresh,
     known,

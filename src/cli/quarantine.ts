@@ -30,8 +30,10 @@ export const list: Run<'quarantine list'> = (options, context) =>
     const found = await waiting(app, { ids: [], streams, reason }, limit + 1);
     const shown = found.slice(0, limit);
     if (options.json) context.stdout.write(`${JSON.stringify({ entries: shown.map(asJson) }, null, 2)}\n`);
-    else if (shown.length === 0) context.stdout.write('nothing waits in quarantine\n');
-    else {
+    else if (shown.length === 0) {
+      const chosen = reason === null && streams.length === 0 ? '' : ' of what was chosen';
+      context.stdout.write(`nothing${chosen} waits in quarantine\n`);
+    } else {
       const head = ['id', 'stream', 'reason', 'time of entry', 'first seen', 'characters'];
       const rows = shown.map(({ id, stream, reason, timeMs, firstSeenMs, chars }) => {
         const time = timeMs === null ? null : timeText(timeMs);

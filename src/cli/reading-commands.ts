@@ -76,7 +76,7 @@ export const READING_COMMANDS: { readonly [Name in Reading]: CommandDeclaration<
         flags: '--to <time>',
         help: 'end here instead of at now: 3d (ago), or a time with its zone',
         initial: null,
-        parse: momentMs,
+        parse: moment,
       },
       stream,
       dryRun: {
@@ -104,9 +104,10 @@ export const READING_COMMANDS: { readonly [Name in Reading]: CommandDeclaration<
         return;
       }
       const begin = resolveMoment(from, nowMs);
-      if (to !== null && to > nowMs)
-        throw misuse(`--to: ${new Date(to).toISOString()}: expected a time that is not in the future`);
-      if (begin >= (to ?? nowMs)) {
+      const end = to === null ? nowMs : resolveMoment(to, nowMs);
+      if (end > nowMs)
+        throw misuse(`--to: ${new Date(end).toISOString()}: expected a time that is not in the future`);
+      if (begin >= end) {
         throw misuse(
           `--from: ${new Date(begin).toISOString()}: expected a time before ${to === null ? 'now' : '--to'}`,
         );

@@ -1,9 +1,8 @@
-import type { Job, JobReport } from '../../jobs/job.ts';
+import type { Job, JobContext, JobReport } from '../../jobs/job.ts';
 import { JOBS } from '../../jobs/list.ts';
 import { openApp } from '../app.ts';
 import { chooseStreams, loadConfig } from '../config.ts';
-import { CONSEQUENCE, LogkeepError } from '../errors.ts';
-import { openLog } from '../log.ts';
+import { LogkeepError, REMEDY } from '../errors.ts';
 import { nearest } from '../nearest.ts';
 import { openBackend } from '../serve/backend.ts';
 import { lanesOf } from '../serve/lanes.ts';
@@ -11,7 +10,9 @@ import type { JobQueue } from '../serve/queue.ts';
 import { startWorker } from '../serve/worker.ts';
 import { SOURCES } from '../sources/list.ts';
 import type { CliContext, Run } from './command.ts';
+import { createProgress } from './progress.ts';
 import { printable } from './table.ts';
+import { openCommandLog } from './text-log.ts';
 
 const LOOK_MS = 300;
 
@@ -40,7 +41,8 @@ export const run: Run<'run'> = async (options, context) => {
     sources: SOURCES,
   });
   const chosen = chooseStreams(config.streams, options.stream);
-  const log = openLog(config.logLevel);
+  const view = createProgress(context, { json: options.json, live: job.name === 'sync' });
+  const log = openCommandLog(config.logLevel, options.json, view);
   const backend = await openBackend({ config, jobs: JOBS, log });
   try {
     const app = await openApp(config, chosen, context.clock, log, { migrate: false });
@@ -49,9 +51,13 @@ export const run: Run<'run'> = async (options, context) => {
       queue: backend.queue,
       jobs: [job],
       log,
-      find: (_, { stream }) => {
+      find: (_, { stream, lane }) => {
         const open = app.streams.find(({ stream: { id } }) => id === stream);
-        const begin = (signal: AbortSignal) => ({ app, config, signal, watch: () => {} });
+        const watch: JobContext['watch'] = (one, event) => {
+          // Machines are told how each job ended, in a line.
+          if (!options.json) view.update(one, event, lane);
+        };
+        const begin = (signal: AbortSignal) => ({ app, config, signal, watch });
         if (!job.perStream) return (signal) => job.run(begin(signal));
         return open === undefined ? null : (signal) => job.run(begin(signal), open);
       },
@@ -62,15 +68,18 @@ export const run: Run<'run'> = async (options, context) => {
       const all = await Promise.all(
         targets.map(async (stream) => {
           const lanes = Array.from({ length: await lanesOf(job, stream, app) }, (_, lane) =>
-            follow(job, { stream, lane }, { backend, worker, reports }, context),
+            follow(job, { stream, lane }, { backend, worker, reports }, { ...context, stderr: view }),
           );
           const done = together(stream, await Promise.all(lanes));
-          tell(job, done, options.json, context);
+          if (options.json) tell(job, done, options.json, context);
           return done;
         }),
       );
+      view.close();
+      if (!options.json) for (const done of all) tell(job, done, options.json, context);
       return all.every(({ outcome }) => outcome === 'done') ? 0 : 1;
     } finally {
+      view.close();
       await worker.stop();
       await app.close();
     }
@@ -137,7 +146,7 @@ function together(stream: string | null, lanes: readonly Done[]): Done {
 }
 
 function withRemedy(error: LogkeepError): string {
-  return `${error.message} (${CONSEQUENCE[error.kind].remedy})`;
+  return `${error.message} (${REMEDY[error.kind]})`;
 }
 
 function tell(job: Job, done: Done, json: boolean, { stdout, stderr }: CliContext): void {

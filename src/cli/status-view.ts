@@ -1,10 +1,10 @@
-import { amountText, countText, lengthText, timeText } from '../amounts.ts';
+import { amountText, clockText, countText, lengthText, timeText } from '../amounts.ts';
 import type { Ms } from '../model.ts';
 import { backfillText } from '../serve/why.ts';
 import type { RunStatus, StreamStatus } from '../store/status.ts';
 import type { Lateness } from '../sync/ledger.ts';
 import { quantile, total } from '../sync/overlap.ts';
-import { printable, tableText } from './table.ts';
+import { fittingText, printable, withoutName } from './table.ts';
 
 /** A stream to show. `changed`: its settings ask for other entries than those that its progress is about. */
 export interface Listed {
@@ -17,16 +17,31 @@ export interface Listed {
 /** What is not read with so little of the retention left is in danger. */
 const NEAR_SHARE = 0.2;
 const MOST_UNKNOWN = 10;
+const MOST_WINDOWS = 2;
 /** Of fewer entries how late they came says little. */
 const ENOUGH_TO_TELL = 1_000;
 
-/** Whether something asked for expires soon, or has begun to, unless it is read. */
+/** Whether something asked for expires soon, or has begun to, unless it is read. Before anything was stored nothing is owed. */
 export function nearExpiry(status: StreamStatus): boolean {
-  return status.expiresInMs < status.retentionMs * NEAR_SHARE;
+  return !status.untouched && status.expiresInMs < status.retentionMs * NEAR_SHARE;
 }
 
-/** A table with one row a stream, then a line for each thing worth knowing; ends with a newline unless empty. */
-export function statusText(listed: readonly Listed[], nowMs: Ms): string {
+/** Who is reading what expires next, or waits to; as processes name themselves. Null: nobody has it in hand. */
+export function readerText({ nowMs, missingHeldBy, running }: StreamStatus): string | null {
+  if (missingHeldBy === null) return null;
+  const waits = running.flatMap(({ holder, waitsUntilMs }) =>
+    holder === missingHeldBy && waitsUntilMs !== null && waitsUntilMs > nowMs ? [waitsUntilMs] : [],
+  );
+  return waits.length === 0
+    ? `${missingHeldBy} is reading them`
+    : `${missingHeldBy} has them in hand, and waits for quota until ${clockText(Math.min(...waits), nowMs)}`;
+}
+
+/**
+ * A table with one row a stream (blocks where it is wider than `width`; null: no terminal), then a line for each thing
+ * worth knowing; ends with a newline unless empty.
+ */
+export function statusText(listed: readonly Listed[], nowMs: Ms, width: number | null = null): string {
   if (listed.length === 0) return '';
   const rows = listed.map(({ stream, status }) =>
     status === null
@@ -39,12 +54,14 @@ export function statusText(listed: readonly Listed[], nowMs: Ms): string {
           status.rows,
           status.lastRun === null ? null : runCell(status.lastRun, nowMs),
           quotaCell(status, nowMs),
-          status.expiresInMs <= 0 ? 'now' : lengthText(status.expiresInMs),
+          withinCell(status),
         ],
   );
   const head = ['stream', 'covered until', 'lag', 'gaps', 'rows', 'last run', 'quota left', 'read within'];
   const notes = listed.flatMap((one) => notesOf(one, nowMs).map((note) => `${one.stream}: ${note}\n`));
-  return tableText(head, rows, [2, 4]) + (notes.length === 0 ? '' : `\n${notes.join('')}`);
+  return (
+    fittingText(head, rows, { right: [2, 4], width }) + (notes.length === 0 ? '' : `\n${notes.join('')}`)
+  );
 }
 
 function gapsCell({ gaps }: StreamStatus): string {
@@ -65,7 +82,12 @@ function quotaCell({ quota: { limit, remaining, resetMs } }: StreamStatus, nowMs
   return `${remaining ?? '?'} of ${limit ?? '?'}, renewed in ${lengthText(resetMs - nowMs)}`;
 }
 
-function notesOf({ status, setting }: Listed, nowMs: Ms): readonly string[] {
+function withinCell({ untouched, expiresInMs }: StreamStatus): string | null {
+  if (untouched) return null;
+  return expiresInMs <= 0 ? 'now' : lengthText(expiresInMs);
+}
+
+function notesOf({ stream, status, setting }: Listed, nowMs: Ms): readonly string[] {
   const notes: string[] = [];
   if (setting === 'not configured')
     notes.push('not configured now; what is shown is what the database holds');
@@ -79,23 +101,12 @@ function notesOf({ status, setting }: Listed, nowMs: Ms): readonly string[] {
   if (lastRun?.outcome === 'crashed')
     notes.push('the last run ended without a word; the next sync goes on from its last batch');
   if (lastRun?.error != null && lastRun.outcome === 'failed')
-    notes.push(`the last run failed: ${printable(lastRun.error)}`);
-  for (const { fromMs, toMs, pages, holder } of windows) {
-    const hands = holder === null ? 'waits for the next run' : `held by ${printable(holder)}`;
-    notes.push(
-      `window in hand ${timeText(fromMs)} to ${timeText(toMs)}, ${amountText(pages, 'page')} stored, ${hands}`,
-    );
-  }
+    notes.push(`the last run failed: ${printable(withoutName(lastRun.error, stream))}`);
+  notes.push(...windowNotes(windows));
   const backfill = backfillText(status, 1);
   if (backfill !== null) notes.push(`${backfill}: \`logkeep serve\` or \`logkeep backfill\` goes on with it`);
   if (gaps.length > 0) notes.push('`logkeep gaps` lists what is missing, and what to do');
-  if (setting === 'in force' && nearExpiry(status)) {
-    notes.push(
-      status.expiresInMs <= 0
-        ? `entries from ${timeText(status.missingFromMs)} on expire unread: run \`logkeep sync\` now`
-        : `entries from ${timeText(status.missingFromMs)} on expire in ${lengthText(status.expiresInMs)}: run \`logkeep sync\` before`,
-    );
-  }
+  if (setting === 'in force' && nearExpiry(status)) notes.push(expiryText(status));
   if (total(lateness) >= ENOUGH_TO_TELL) notes.push(latenessText(lateness));
   if (quarantined > 0)
     notes.push(
@@ -110,6 +121,40 @@ function notesOf({ status, setting }: Listed, nowMs: Ms): readonly string[] {
   return notes;
 }
 
+/** The first windows one by one, those that somebody reads before the others; the rest of many as one. */
+function windowNotes(windows: StreamStatus['windows']): readonly string[] {
+  const sorted = windows.toSorted((a, b) => Number(a.holder === null) - Number(b.holder === null));
+  const named = sorted.length > MOST_WINDOWS + 1 ? sorted.slice(0, MOST_WINDOWS) : sorted;
+  const notes = named.map(({ fromMs, toMs, pages, holder }) => {
+    const hands = holder === null ? 'waits for the next run' : `held by ${printable(holder)}`;
+    return `window in hand ${timeText(fromMs)} to ${timeText(toMs)}, ${amountText(pages, 'page')} stored, ${hands}`;
+  });
+  const rest = sorted.slice(named.length);
+  if (rest.length === 0) return notes;
+  const from = timeText(Math.min(...rest.map(({ fromMs }) => fromMs)));
+  const to = timeText(Math.max(...rest.map(({ toMs }) => toMs)));
+  const pages = rest.reduce((sum, one) => sum + one.pages, 0);
+  const held = rest.filter(({ holder }) => holder !== null).length;
+  const hands = [
+    held === 0 ? null : `${countText(held)} held`,
+    held === rest.length ? null : `${countText(rest.length - held)} for the next run`,
+  ];
+  return [
+    ...notes,
+    `${countText(rest.length)} more windows in hand, ${from} to ${to}, ${amountText(pages, 'page')} stored: ${hands.filter((part) => part !== null).join(', ')}`,
+  ];
+}
+
+function expiryText(status: StreamStatus): string {
+  const { expiresInMs, missingFromMs } = status;
+  const soon = expiresInMs > 0;
+  const what = `entries from ${timeText(missingFromMs)} on expire ${soon ? `in ${lengthText(expiresInMs)}` : 'unread'}`;
+  const reader = readerText(status);
+  return reader === null
+    ? `${what}: run \`logkeep sync\` ${soon ? 'before' : 'now'}`
+    : `${what}: ${printable(reader)}`;
+}
+
 function latenessText(lateness: Lateness): string {
   const count = countText(total(lateness));
   if (knownWithin(lateness, 1) === null)
@@ -118,6 +163,7 @@ function latenessText(lateness: Lateness): string {
     const ms = knownWithin(lateness, share);
     return ms === null ? 'in time as far as is known' : `within ${lengthText(ms)}`;
   });
+  if (half === most) return `of ${count} entries all but one in a thousand came ${most}`;
   return `of ${count} entries half came ${half}, all but one in a thousand ${most}`;
 }
 

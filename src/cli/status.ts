@@ -28,7 +28,7 @@ export const run: Run<'status'> = (options, context) =>
         };
       });
     if (options.json) context.stdout.write(`${JSON.stringify(statusJson(listed), null, 2)}\n`);
-    else context.stdout.write(statusText(listed, context.clock.now()));
+    else context.stdout.write(statusText(listed, context.clock.now(), context.stdout.columns ?? null));
     if (listed.length === 0) {
       context.stderr.write(
         'no stream is set, and the database knows none: `logkeep --help` says which environment variables make one\n',

@@ -2,7 +2,6 @@ import { openApp } from '../app.ts';
 import { chooseStreams, loadConfig } from '../config.ts';
 import { formatDuration } from '../durations.ts';
 import { LogkeepError } from '../errors.ts';
-import { openLog } from '../log.ts';
 import { makeRoomForNew } from '../memory.ts';
 import { syncStreams } from '../operations/sync.ts';
 import { SOURCES } from '../sources/list.ts';
@@ -10,6 +9,7 @@ import type { Outcome } from '../sync/ledger.ts';
 import type { Run } from './command.ts';
 import { createProgress } from './progress.ts';
 import { reportSync } from './sync-report.ts';
+import { openCommandLog } from './text-log.ts';
 
 /** A longer timer would go off at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -25,7 +25,9 @@ export const run: Run<'sync'> = async (options, context) => {
     sources: SOURCES,
   });
   const chosen = chooseStreams(config.streams, options.stream);
-  const app = await openApp(config, chosen, context.clock, openLog(config.logLevel));
+  const view = createProgress(context, { json: options.json, live: true });
+  const log = openCommandLog(config.logLevel, options.json, view);
+  const app = await openApp(config, chosen, context.clock, log);
   const stop = new AbortController();
   const timer =
     options.forMs === null
@@ -37,7 +39,6 @@ export const run: Run<'sync'> = async (options, context) => {
             ),
           Math.min(options.forMs, LONGEST_TIMER_MS),
         );
-  const view = createProgress(context, options.json);
   const shares = new Map<string, number | null>();
   let allowance = options.maxRequests ?? Number.POSITIVE_INFINITY;
   try {

@@ -17,8 +17,30 @@ export function tableText(
     chars: PLAIN,
     colAligns: head.map((_, column) => (isRight(column) ? 'right' : 'left')),
   });
-  for (const row of rows) table.push(row.map((cell) => (cell === null ? '-' : printable(String(cell)))));
+  for (const row of rows) table.push(row.map(cellText));
   return `${table.toString().replaceAll(/^ | +$/gm, '')}\n`;
+}
+
+/**
+ * Rows as a table, or, where that is wider than `width` characters, each as a block: its first cell, then `name: value`
+ * lines. Null: there is no width to keep to.
+ */
+export function fittingText(
+  head: readonly string[],
+  rows: readonly (readonly Cell[])[],
+  { right = [], width }: { readonly right?: readonly number[]; readonly width: number | null },
+): string {
+  const table = tableText(head, rows, right);
+  if (width === null || table.split('\n').every((line) => line.length <= width)) return table;
+  const blocks = rows.map(([title = null, ...cells]) => {
+    const lines = cells.map((cell, i) => `  ${head[i + 1]}: ${cellText(cell)}\n`);
+    return `${cellText(title)}\n${lines.join('')}`;
+  });
+  return blocks.join('\n');
+}
+
+function cellText(cell: Cell): string {
+  return cell === null ? '-' : printable(String(cell));
 }
 
 // Controls, and what turns the direction of text: none may reach a terminal from outside.
@@ -30,6 +52,11 @@ export function printable(text: string): string {
     const short = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }[unit];
     return short ?? `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
   });
+}
+
+/** `text` without `name` and a colon at its front: for where the name stands already. */
+export function withoutName(text: string, name: string | null): string {
+  return name !== null && text.startsWith(`${name}: `) ? text.slice(name.length + 2) : text;
 }
 
 const PLAIN = {

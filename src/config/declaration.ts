@@ -13,6 +13,7 @@ import {
   text,
   wholeNumber,
 } from '../sources/values.ts';
+import { ADDRESS_EXPECTED, addressTrouble } from './address.ts';
 import { LOG_LEVELS } from './log-level.ts';
 import { schedule } from './schedule.ts';
 
@@ -113,7 +114,7 @@ export const general = z.strictObject({
   log_level: oneOf(LOG_LEVELS)
     .prefault('warn')
     .describe(
-      `How much is logged to stderr: ${listed(LOG_LEVELS)}. LOGKEEP_LOG_LEVEL and --log-level go before it.`,
+      `How much is logged to stderr: ${listed(LOG_LEVELS)}; \`serve\` logs info unless told otherwise. LOGKEEP_LOG_LEVEL and --log-level go before it.`,
     ),
   host: text('an address of this machine such as 127.0.0.1 or 0.0.0.0')
     .prefault('127.0.0.1')
@@ -152,15 +153,14 @@ export const STREAM_NAME = /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/;
 export const STREAM_NAME_LIMIT = 63;
 
 function databaseUrl() {
-  const expected =
-    'expected an address such as postgres://user:password@host:5432/name, special characters of the password percent-encoded';
   return z
-    .string({ error: expected })
+    .string({ error: ADDRESS_EXPECTED })
     .meta({ pattern: '^\\s*postgres(ql)?://' })
     .transform((value, context) => {
-      const url = URL.parse(value.trim());
-      if (url !== null && /^postgres(ql)?:$/.test(url.protocol)) return value.trim();
-      context.addIssue({ code: 'custom', message: expected });
+      const address = value.trim();
+      const trouble = addressTrouble(address);
+      if (trouble === null) return address;
+      context.addIssue({ code: 'custom', message: trouble });
       return z.NEVER;
     });
 }

@@ -36,13 +36,20 @@ export function isMapping(value: unknown): value is Readonly<Record<string, unkn
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+const UNREADABLE: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  ENOTDIR: 'there is no such file',
+  EISDIR: 'it is a folder',
+  EACCES: 'this user may not read it',
+  ERR_ENCODING_INVALID_ENCODED_DATA: 'it is not text in UTF-8',
+};
+
 function readText(full: string, name: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(full));
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'not text';
-    const reason =
-      code === 'ENOENT' ? 'there is no such file' : `it cannot be read (${code}; is it text in UTF-8?)`;
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    const reason = UNREADABLE[code] ?? `it cannot be read (${code})`;
     throw new LogkeepError(
       'config',
       `${name}: ${reason}: expected a settings file in YAML, such as --config logkeep.yaml`,

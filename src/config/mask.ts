@@ -6,11 +6,14 @@ const SECRET_PARAMETER = /pass|secret|token|key|auth|signature/i;
 /** An address without its scheme (user:password@host), or one in keywords (password=...). */
 const UNREADABLE = /^[^\s/@:]+:[^\s@]+@|\bpass(word|wd)?\s*=/i;
 
+/** Of a parameter that ran into the next. */
+const MUDDLED = /\bpass(word|wd)?\s*[=:]/i;
+
 /** `value` with the passwords of addresses hidden; text that seems to hold an unreadable address is hidden whole. */
 export function maskAddresses(value: string): string {
   if (!value.includes('://')) return UNREADABLE.test(value) ? MASK : value;
   const url = URL.parse(value);
-  if (url === null) return MASK;
+  if (url === null || [...url.searchParams].flat().some((text) => MUDDLED.test(text))) return MASK;
   if (url.password !== '') url.password = MASK;
   const secrets = [...url.searchParams.keys()].filter((name) => SECRET_PARAMETER.test(name));
   for (const name of secrets) url.searchParams.set(name, MASK);

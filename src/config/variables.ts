@@ -10,7 +10,7 @@ export interface Expanded {
 }
 
 /**
- * Replaces `${NAME}` in the strings of `value`, at any depth, by what `env` has; `$${` stands for `${` itself.
+ * Replaces `${NAME}` in a text or in a list of texts by what `env` has; `$${` stands for `${` itself.
  * A variable that is unset or empty is a problem of `place`.
  */
 export function expandVariables(

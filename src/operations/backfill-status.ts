@@ -16,7 +16,7 @@ import {
   readableFrom,
   windowLength,
 } from '../sync/plan-backfill.ts';
-import { floorSecond, union } from '../sync/spans.ts';
+import { floorSecond, subtract, union } from '../sync/spans.ts';
 
 /** How far on each side of what is missing its density is looked for. */
 const NEAR_MS = 86_400_000;
@@ -92,12 +92,17 @@ export async function readBackfillStatus(
 ): Promise<BackfillStatus> {
   const { stream, settings } = open;
   const state = await readBackfillState(app.store.pool, stream);
-  const asked = union((state?.open ?? []).map((one) => one.span));
-  const wanted = span === null ? asked : [{ from: floorSecond(span.from), to: floorSecond(span.to) }];
-  const progress = state?.progress ?? { covered: [], expired: [], oversize: [], open: [] };
-  const missing = missingOf(progress, wanted);
   const skewMs = heardMs ?? state?.skewMs ?? null;
   const nowMs = app.clock.now() + (skewMs ?? 0);
+  const recorded = state?.progress ?? { covered: [], expired: [], oversize: [], open: [] };
+  // With a longer retention what was lost can be read after all, as the ledger of the first reader will record.
+  const lostBefore = readableFrom(Math.max(nowMs, app.clock.now()), settings.retentionMs);
+  const again = [{ from: lostBefore, to: Number.POSITIVE_INFINITY }];
+  const progress = { ...recorded, expired: subtract(recorded.expired, again) };
+  const opened = (state?.unread ?? []).filter((one) => missingOf(progress, [one.span]).length > 0);
+  const asked = union(opened.map((one) => one.span));
+  const wanted = span === null ? asked : [{ from: floorSecond(span.from), to: floorSecond(span.to) }];
+  const missing = missingOf(progress, wanted);
   const near = neighboursOf(progress.covered, missing, NEAR_MS);
   const density = await readDensity(app.store.pool, stream, stream.tables.entries, near);
   const windowMs = windowLength(density, stream.pageSize);

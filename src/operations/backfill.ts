@@ -6,6 +6,7 @@ import { cancelBackfills, requestBackfill, updateBackfills } from '../store/back
 import { planBackfill, readableFrom } from '../sync/plan-backfill.ts';
 import type { RunEvent, RunResult } from '../sync/run.ts';
 import { floorSecond, hull } from '../sync/spans.ts';
+import { createWhole } from '../sync/whole.ts';
 import { type BackfillStatus, readBackfillStatus, readersOf } from './backfill-status.ts';
 import type { ReadResult } from './read.ts';
 import { readStream } from './read.ts';
@@ -128,6 +129,7 @@ async function readTogether(
     readBackfillStatus(app, open, null)
       .then((now) => {
         status = now;
+        whole.lacks(now.missing);
         if (now.wanted.length === 0) unwanted.abort(new LogkeepError('aborted', 'nothing more is wanted'));
       })
       .catch((error: unknown) =>
@@ -141,10 +143,14 @@ async function readTogether(
 
   // Each reader counts for itself; who watches sees one backfill.
   const counts = new Map<number, Pick<RunResult, 'totals' | 'meter'>>();
+  const whole = createWhole(stream.order, Number.NEGATIVE_INFINITY);
+  whole.wants(before.missing);
   const together = (event: RunEvent, reader: number): RunEvent => {
+    if (event.kind === 'window') return { ...event, whole: whole.share() };
     if (event.kind !== 'stored') return event;
     counts.set(reader, event);
-    return { ...event, ...sumOf([...counts.values()]) };
+    whole.reads(event.window, event.share);
+    return { ...event, ...sumOf([...counts.values()]), whole: whole.share() };
   };
 
   async function read(_: unknown, reader: number): Promise<RunResult> {

@@ -1,14 +1,20 @@
+import { lengthText } from '../amounts.ts';
 import type { App, OpenStream } from '../app.ts';
-import { resolveMoment } from '../durations.ts';
+import { formatDuration, resolveMoment } from '../durations.ts';
 import type { Ms, Span } from '../model.ts';
 import type { Stream, StreamSettings } from '../sources/source.ts';
+import { readBackfillState } from '../store/backfill.ts';
 import type { RunEvent } from '../sync/run.ts';
+import { length, subtract } from '../sync/spans.ts';
 import { planAgain, refuseUnasked } from './again.ts';
 import { pacedPlan } from './pacing.ts';
 import { type ReadResult, readStream } from './read.ts';
 
 /** How far before a `since` that reaches to the retention's edge a first read begins; see `Ask.leadMs`. */
 const EDGE_MS = 60_000;
+
+/** Less than this of what is asked for may expire before a read of it begins. */
+const LEAST_LOST_MS = 1_000;
 
 /** What a sync is asked for, beyond the settings. */
 export interface SyncAsk {
@@ -46,6 +52,7 @@ export async function syncStreams(app: App, ask: SyncAsk): Promise<readonly Read
 /** Reads one stream from what is not covered yet up to now. Its trouble is in the result; a bug is thrown. */
 export async function syncStream(app: App, open: OpenStream, ask: SyncAsk): Promise<ReadResult> {
   const { askedFrom, leadMs } = beginning(ask.since, open.settings, app.clock.now());
+  await warnOfExpired(app, open, ask.since, askedFrom);
   return readStream(app, open, {
     job: 'sync',
     plan: ask.paced === true ? pacedPlan(app, open) : planAgain,
@@ -59,6 +66,31 @@ export async function syncStream(app: App, open: OpenStream, ask: SyncAsk): Prom
     mayRequest: ask.mayRequest,
     watch: (event) => ask.watch(open.stream, event),
   });
+}
+
+/**
+ * Says so where more is asked for than the API still shows, before it is read: it will stay among the gaps. Where the
+ * settings ask for it, once; a failure to look is left to the reading.
+ */
+async function warnOfExpired(
+  { store, clock, log }: App,
+  { stream, settings }: OpenStream,
+  said: SyncAsk['since'],
+  askedFrom: Ms,
+): Promise<void> {
+  const { retentionMs } = settings;
+  const edge = clock.now() - retentionMs;
+  if (askedFrom >= edge) return;
+  const state = await readBackfillState(store.pool, stream).catch(() => null);
+  const asked = said === null ? Math.min(edge, state?.progress.askedFrom ?? edge) : edge;
+  const lostMs = length(subtract([{ from: askedFrom, to: asked }], state?.progress.covered ?? []));
+  if (lostMs < LEAST_LOST_MS) return;
+  const since = said ?? settings.since;
+  const value = 'agoMs' in since ? formatDuration(since.agoMs) : new Date(since.atMs).toISOString();
+  log.warn(
+    { stream: stream.id },
+    `${said === null ? 'since' : '--since'}: ${value}: reaches ${lengthText(lostMs)} beyond the retention of ${lengthText(retentionMs)}: what the API does not hold any more will be listed as expired by \`logkeep gaps\`, for good; set \`retention\` if your plan or index keeps entries longer, or ask for a shorter ${said === null ? 'since' : '--since'}`,
+  );
 }
 
 /**

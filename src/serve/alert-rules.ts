@@ -49,6 +49,8 @@ const HOUR = 3_600_000;
 const LEAST_HISTORY_MS = 24 * HOUR;
 const LEAST_ARRIVALS = 10;
 const AUTO_FACTOR = 3;
+/** A first read that has stored nothing for so long stands still. */
+const STANDS_STILL_MS = 5 * 60_000;
 
 /** All that is wrong with the `watched` streams. Pure. */
 export function firingAlerts(
@@ -73,13 +75,21 @@ export function firingAlerts(
   });
 }
 
-/** What is caught up is no trouble, however small the setting: between two ticks every stream is that far behind. */
+/**
+ * What is caught up is no trouble, however small the setting: between two ticks every stream is that far behind. Nor is
+ * a first read as long as it gets on.
+ */
 function lag(status: StreamStatus, because: string, lagMs: number, settleMs: number): Alert | null {
   const { stream, nowMs, coveredToMs, askedFromMs } = status;
   const behindMs = nowMs - (coveredToMs ?? askedFromMs);
-  if (behindMs <= lagMs || !isLate(behindMs, settleMs)) return null;
+  if (behindMs <= lagMs || !isLate(behindMs, settleMs) || isFirstReadUnderWay(status)) return null;
   // A first read begins with days to read: that is no trouble before it has had some time.
   return { stream, kind: 'lag', sentence: because, holdMs: coveredToMs === null ? lagMs : 0 };
+}
+
+function isFirstReadUnderWay({ firstRead, storedAgoMs, running }: StreamStatus): boolean {
+  if (!firstRead || storedAgoMs === null || storedAgoMs > STANDS_STILL_MS) return false;
+  return running.some(({ job, fetched }) => job === 'sync' && fetched > 0);
 }
 
 /** Entries that were lost lately, at once; holes, if they stay. What was lost long ago is told no more. */
@@ -99,9 +109,12 @@ function expiry(
   processes: number,
   { expiryMs, lagMs }: Pick<AlertSettings, 'expiryMs' | 'lagMs'>,
 ): Alert | null {
-  const { stream, expiresInMs, retentionMs, backfill } = status;
+  const { stream, untouched, expiresInMs, retentionMs, backfill } = status;
   const nearMs = Math.min(expiryMs, retentionMs / 2);
-  if (expiresInMs <= nearMs) return { stream, kind: 'expiry', sentence: because, holdMs: 0 };
+  if (!untouched && expiresInMs <= nearMs) {
+    // A first read begins with what expires first, too.
+    return { stream, kind: 'expiry', sentence: because, holdMs: isFirstReadUnderWay(status) ? lagMs : 0 };
+  }
   if (backfill === null || backfill.expiresInMs > nearMs) return null;
   // A backfill begins with what expires first: that is no news unless it gets nowhere.
   const sentence = `${stream}: ${backfillText(status, processes)}`;
@@ -110,7 +123,7 @@ function expiry(
 
 function auth({ stream, failing, running }: StreamStatus, because: string): Alert | null {
   if (failing?.kind !== 'auth' || running.some(({ fetched }) => fetched > 0)) return null;
-  const error = failing.error === null ? '' : `: ${failing.error.slice(0, 200)}`;
+  const error = failing.error === null ? '' : `: ${failing.error.replace(`${stream}: `, '').slice(0, 200)}`;
   const sentence = because.includes('refuses the credentials')
     ? because
     : `the API refuses the credentials of ${stream}${error}`;

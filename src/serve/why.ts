@@ -170,10 +170,11 @@ function spent(untilMs: Ms, nowMs: Ms): Reason {
 }
 
 /** Syncs fail one after the other, and none that runs now has got anything. */
-function failed({ failing, nowMs }: StreamStatus, processes: number): Reason {
+function failed({ stream, failing, nowMs }: StreamStatus, processes: number): Reason {
   const { kind, error, runs, sinceMs } = failing as NonNullable<StreamStatus['failing']>;
   const since = `since ${clockText(sinceMs, nowMs)}`;
-  const why = error === null ? '' : ` (${shorten(error)})`;
+  // The sentence begins with the stream's name, and so may the error.
+  const why = error === null ? '' : ` (${shorten(error.replace(`${stream}: `, ''))})`;
   const idle = processes === 0 ? ', and no process runs' : '';
   if (kind === 'auth') {
     return reason('auth', ` because the API refuses the credentials ${since}${why}${idle}`, sinceMs, null);
@@ -222,9 +223,10 @@ function nextWindow(status: StreamStatus, settleMs: number): Span | null {
 }
 
 function lossText(status: StreamStatus, lostMs: number): string {
-  const { expiresInMs, retentionMs, missingFromMs, nowMs } = status;
+  const { untouched, expiresInMs, retentionMs, missingFromMs, nowMs } = status;
   const lost = lostMs === 0 ? 'nothing lost' : `${lengthText(lostMs)} lost: expired before it was read`;
-  if (expiresInMs > retentionMs * NEAR_SHARE) return lost;
+  // What was never begun is owed from where the first run that gets something begins.
+  if (untouched || expiresInMs > retentionMs * NEAR_SHARE) return lost;
   const from = clockText(missingFromMs, nowMs);
   return expiresInMs <= 0
     ? `${lost}; what is not read from ${from} on is expiring now`

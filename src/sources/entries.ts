@@ -1,6 +1,8 @@
+import { LogkeepError } from '../errors.ts';
 import { parseEnvelope, type RawEntry } from '../json.ts';
 import { scanPage } from '../tape/scan.ts';
 import { entryText, releaseTape, type Tape } from '../tape/tape.ts';
+import { quote } from './refusal.ts';
 
 /** The entries of one answer, none of them made into anything yet. */
 export interface Entries {
@@ -31,13 +33,44 @@ export interface Body {
 
 /**
  * Reads an answer whose entries are in the array that one of `keys` names; `container` names the object of an entry
- * that holds its fields, null where the entry itself does. Throws SyntaxError on what is not JSON.
+ * that holds its fields, null where the entry itself does. Throws SyntaxError on what is not JSON, and `protocol` on
+ * what cannot be whole, or cannot be known to be: an error beside the entries, or a name said twice.
  */
 export function readEntries(answer: Body, keys: readonly string[], container: string | null): Answer {
   const scanned = scanPage(answer.body, keys, container);
-  if (scanned !== null) return { envelope: scanned.envelope, entries: scannedEntries(scanned.tape, answer) };
-  const { envelope, key, entries } = parseEnvelope(answer.text, keys);
-  return { envelope, entries: key === null ? null : parsedEntries(entries) };
+  if (scanned !== null) {
+    checkErrors(scanned.envelope);
+    return { envelope: scanned.envelope, entries: scannedEntries(scanned.tape, answer) };
+  }
+  // The scan leaves every answer in which a name may be repeated to the parser.
+  const { envelope, key, entries, repeated } = parseEnvelope(answer.text, keys);
+  if (repeated !== null) throw repeats(repeated);
+  if (key === null) return { envelope, entries: null };
+  checkErrors(envelope);
+  return { envelope, entries: parsedEntries(entries) };
+}
+
+/** What an answer is refused for in which a name is said twice: each reader takes another of its values. */
+export function repeats(name: string): LogkeepError {
+  return new LogkeepError(
+    'protocol',
+    `the answer says \`${quote(name, [])}\` twice: expected each name once, and what counts nobody knows`,
+  );
+}
+
+/** Throws `protocol` where an answer tells of an error. */
+export function checkErrors(envelope: unknown): void {
+  const { error, errors } = (envelope ?? {}) as { readonly error?: unknown; readonly errors?: unknown };
+  for (const [name, said] of Object.entries({ error, errors })) {
+    // What it says is not quoted: it may repeat our credentials, and who reads this does not know them.
+    if (!isNothing(said))
+      throw new LogkeepError('protocol', `the answer is partial, it tells of an error in \`${name}\``);
+  }
+}
+
+function isNothing(value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length === 0;
+  return value === undefined || value === null || value === false || value === '';
 }
 
 /** Entries that are parsed already. */

@@ -43,7 +43,7 @@ export interface HttpRequest extends Turn {
 export interface HttpAnswer extends Body {
   /** Length of the decoded body. */
   readonly bytes: number;
-  /** The Date header; null where it is missing or no date. */
+  /** The Date header, from 2000 to 9999; null where it is missing, or no date as HTTP writes them. */
   readonly dateMs: Ms | null;
   readonly headers: IncomingHttpHeaders;
 }
@@ -184,12 +184,17 @@ function networkTrouble(error: unknown): string | null {
       'a setting cannot be sent in a request: expected a token and keys without stray characters',
     );
   }
-  return `${code} ${String(message)}`.trim();
+  const said = String(message);
+  return said.includes(code) ? said : `${code} ${said}`.trim();
 }
 
+const SANE_DATES = { from: Date.UTC(2000, 0), to: Date.UTC(10_000, 0) };
+
+/** Coverage is claimed by this date: what is not written as HTTP writes it, or absurd, is no date. */
 function parseDate(value: string | string[] | undefined): Ms | null {
   const ms = typeof value === 'string' ? Date.parse(value) : Number.NaN;
-  return Number.isNaN(ms) ? null : ms;
+  if (!(ms >= SANE_DATES.from && ms < SANE_DATES.to)) return null;
+  return new Date(ms).toUTCString() === value ? ms : null;
 }
 
 /** Seconds, or a date by the server's own clock. */

@@ -11,7 +11,7 @@ import type { Meter, Quota } from './source.ts';
 export interface Turn {
   readonly signal: AbortSignal;
   readonly meter: Meter;
-  /** Called before a wait for quota of more than 200 ms, once for each such wait. */
+  /** Called before a wait for quota of more than 200 ms, once for each such wait: how long it is, at most. */
   readonly onWait?: (waitMs: number) => void;
   /** 0 (first) to 9; live (up to 3) before sweep (up to 6) before backfill. Absent: as live. */
   readonly priority?: number;
@@ -54,7 +54,7 @@ interface Waiting {
   readonly rank: Rank;
   /** Since when quota alone keeps it waiting. */
   since: Ms | null;
-  /** The opening that it was told of. */
+  /** The end of the wait that it was told of. */
   told: Ms | null;
 }
 
@@ -94,9 +94,10 @@ export function createGate(key: string, first: GateSettings, options: GateOption
       if (opensAt === null) continue;
       first = Math.min(first ?? opensAt, opensAt);
       one.since ??= now;
-      if (one.told === opensAt || one.turn.signal.aborted) continue;
-      one.told = opensAt;
-      if (opensAt - now > ANNOUNCED_MS) one.turn.onWait?.(opensAt - now);
+      const until = Math.max(opensAt, ration.waitsUntil(now, one.rank) ?? opensAt);
+      if (one.told === until || one.turn.signal.aborted) continue;
+      one.told = until;
+      if (until - now > ANNOUNCED_MS) one.turn.onWait?.(until - now);
     }
     if (first === null) disarm();
     else arm(first, now);
@@ -244,7 +245,13 @@ function openRation(
 ): SharedRation {
   const local: LocalRation = createRation(settings, { clock, random });
   if (shared === undefined)
-    return { ...local, available: (now) => local.available(now), want() {}, async close() {} };
+    return {
+      ...local,
+      available: (now) => local.available(now),
+      want() {},
+      waitsUntil: () => null,
+      async close() {},
+    };
   return createSharedRation({ key, local, shared, clock, random, onChange });
 }
 

@@ -9,6 +9,8 @@ import type { QuotaGrant, QuotaReport, Rank, SharedQuota } from './shared-quota.
 export interface SharedRation extends Ration {
   /** `need` requests of this rank wait: more are taken from the common plan where that is what they wait for. */
   want(now: Ms, rank: Rank, need: number): void;
+  /** Until when it may be that none of this rank starts, where `opensAt` is only when to ask again; null: it is more. */
+  waitsUntil(now: Ms, rank: Rank): Ms | null;
   /** Gives back the permits that are left, and leaves. */
   close(): Promise<void>;
 }
@@ -34,6 +36,8 @@ const IDLE_MS = 1_000;
 /** So long has a first request to find out what a new window allows. */
 const FIRST_MS = 10_000;
 const LEAST_WAIT_MS = 50;
+/** The plan says so short a wait where it cannot know: somebody else waits, or may give something back. */
+const POLL_MS = 1_000;
 /** Where so many were given at once, more are fetched before they are used up. */
 const PLENTY = 16;
 
@@ -58,6 +62,8 @@ export function createSharedRation(options: SharedRationOptions): SharedRation {
   let asking: Promise<void> | null = null;
   /** When it is worth asking again, by rank; after a failure, for all. */
   const askAt: [Ms, Ms, Ms] = [0, 0, 0];
+  /** Whether that is all that is known of the wait. */
+  const polls: [boolean, boolean, boolean] = [false, false, false];
   let retryAt: Ms = 0;
   let alone = false;
   /** Whether the others wait for what our first answer tells of a window. */
@@ -169,6 +175,7 @@ export function createSharedRation(options: SharedRationOptions): SharedRation {
     if (need === 0) return;
     const free = granted > 0 || (grant.unbounded && grant.waitMs === 0);
     // Many processes that wait for the same must not all come at once.
+    polls[rank] = !free && window !== null && pauseMs === 0 && grant.waitMs <= POLL_MS;
     askAt[rank] = free ? now : Math.max(now + LEAST_WAIT_MS, askedAt + grant.waitMs * (1 + random() / 5));
   }
 
@@ -233,6 +240,8 @@ export function createSharedRation(options: SharedRationOptions): SharedRation {
       if (mode === 'alone') void ask(rank, 0);
       else if (lacking > 0) void ask(rank, lacking);
     },
+    // The live log is served as soon as anything comes back; the others may have to wait for the next window.
+    waitsUntil: (now, rank) => (rank > 0 && polls[rank] ? (local.known(now)?.endsAt ?? null) : null),
     start(now, rank) {
       const mode = modeAt(now);
       if (mode === 'counted') permits.take(rank);

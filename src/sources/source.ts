@@ -23,13 +23,15 @@ export function isRow(made: Row | Reject): made is Row {
 }
 
 /** Why an entry cannot become a row. */
-export type RejectReason =
-  | 'not_an_object'
-  | 'no_time'
-  | 'no_id'
-  | 'time_out_of_bounds'
-  | 'identity_clash'
-  | 'too_large';
+export const REJECT_REASONS = [
+  'not_an_object',
+  'no_time',
+  'no_id',
+  'time_out_of_bounds',
+  'identity_clash',
+  'too_large',
+] as const;
+export type RejectReason = (typeof REJECT_REASONS)[number];
 
 /** An entry that cannot become a row: it waits in quarantine. */
 export interface Reject {
@@ -153,7 +155,7 @@ export interface Stream {
   quota(): Quota;
 }
 
-/** Settings that every stream has, whatever its source; declared in `config.ts`. Times are ms. */
+/** Settings that every stream has, whatever its source; declared in `config/declaration.ts`. Times are ms. */
 export interface StreamSettings {
   readonly id: StreamId;
   readonly source: string;

@@ -144,9 +144,12 @@ export function secret(what: string) {
     });
 }
 
-/** The address of an API, without a trailing slash: http or https, no user, query or fragment. */
+/** A part of the paths that come behind an API's address: whoever gives it copied the address of an endpoint. */
+const VERSION = /\/v\d+(?:\/|$)/;
+
+/** The address of an API, without a trailing slash: http or https, no user, query, fragment or version. */
 export function apiUrl(example: string) {
-  const expected = `expected an address such as ${example}, without user, query or fragment`;
+  const expected = `expected an address such as ${example}, without user, query or fragment, and without /v1 or /v2`;
   return z
     .string({ error: expected })
     .meta({ pattern: '^\\s*https?://' })
@@ -155,7 +158,8 @@ export function apiUrl(example: string) {
       const plain =
         url !== null &&
         (url.protocol === 'https:' || url.protocol === 'http:') &&
-        `${url.username}${url.password}${url.search}${url.hash}` === '';
+        `${url.username}${url.password}${url.search}${url.hash}` === '' &&
+        !VERSION.test(url.pathname);
       return plain ? `${url.origin}${url.pathname}`.replace(/\/+$/, '') : refuse(context, expected);
     });
 }

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import type { Ms, Span, Spans } from '../model.ts';
-import type { Reject, Stream } from '../sources/source.ts';
+import type { Stream } from '../sources/source.ts';
 import type { HourCounts, Stock } from '../sync/stock.ts';
 import { isoTime, parseSpans, spansColumn } from './coverage.ts';
 import { naming, type Store } from './database.ts';
+import { rawHash } from './loader.ts';
 
 const KEYS_AT_ONCE = 5_000;
 
@@ -86,24 +86,19 @@ export function openStock(store: Store, stream: Stream): Stock {
       ),
     absent: (rejects) =>
       naming(`${stream.id}: look into quarantine`, async () => {
-        const wanted = new Map(rejects.map((reject) => [`${reject.reason} ${hashOf(reject)}`, reject]));
+        const wanted = new Map(rejects.map((reject) => [`${reject.reason} ${rawHash(reject)}`, reject]));
         const { rows } = await store.pool.query<{ found: string }>(
           `select count(*) as found from unnest($2::text[], $3::uuid[]) as w (reason, raw_hash)
           join logkeep.quarantine q using (reason, raw_hash) where q.stream = $1`,
           [
             stream.id,
             [...wanted.values()].map(({ reason }) => reason),
-            [...wanted.values()].map((reject) => hashOf(reject)),
+            [...wanted.values()].map((reject) => rawHash(reject)),
           ],
         );
         return wanted.size - Number(rows[0]?.found ?? 0);
       }),
   };
-}
-
-/** As the loader hashes what goes to quarantine. */
-function hashOf(reject: Reject): string {
-  return createHash('md5').update(reject.rawText).digest('hex');
 }
 
 /** The rows of a query, some at a time, in one transaction. */

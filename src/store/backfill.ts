@@ -10,7 +10,7 @@ import type { StreamKey } from './windows.ts';
 const DENSITY_ROWS = 20_000;
 
 /** Old time that was asked for and is not all there. */
-export interface OpenBackfill {
+export interface UnreadBackfill {
   readonly id: string;
   readonly span: Span;
   readonly requestedMs: Ms;
@@ -25,7 +25,8 @@ export interface HeldWindow extends Span {
 
 /** What planning a backfill needs to know of a stream; nothing is locked. Times are ms. */
 export interface BackfillState {
-  readonly open: readonly OpenBackfill[];
+  /** Not cancelled, and neither covered nor oversize in all: what is left may be known lost, then none of it is open. */
+  readonly unread: readonly UnreadBackfill[];
   readonly progress: Pick<Progress, 'askedFrom' | 'covered' | 'expired' | 'oversize' | 'open'>;
   readonly windows: readonly HeldWindow[];
   /** The API's clock minus ours as of its last answer; null: it has not answered yet. */
@@ -39,10 +40,11 @@ export interface BackfillState {
   };
 }
 
-const OPEN = `b.stream = $1 and b.fingerprint = $2 and b.cancelled_at is null
-  and not isempty(tstzmultirange(tstzrange(b.from_time, b.to_time)) - s.covered - s.expired - s.oversize)`;
+const UNREAD = `b.stream = $1 and b.fingerprint = $2 and b.cancelled_at is null
+  and not isempty(tstzmultirange(tstzrange(b.from_time, b.to_time)) - s.covered - s.oversize)`;
+const OPEN = `${UNREAD} and not isempty(tstzmultirange(tstzrange(b.from_time, b.to_time)) - s.covered - s.expired - s.oversize)`;
 
-/** Records that `span` is to be read, once: an open backfill of the same span is gone on with. Gives its number. */
+/** Records that `span` is to be read, once: one of the same span that is not read is gone on with. Gives its number. */
 export function requestBackfill(
   pool: pg.Pool,
   key: StreamKey & { readonly source: string },
@@ -73,7 +75,7 @@ export function requestBackfill(
       const values = [...keyOf(key), isoTime(span.from), isoTime(span.to)];
       const before = await client.query<{ id: string }>(
         `select b.id from logkeep.backfill b join logkeep.stream s using (stream, fingerprint)
-        where ${OPEN} and from_time = $3 and to_time = $4`,
+        where ${UNREAD} and from_time = $3 and to_time = $4`,
         values,
       );
       if (before.rows[0] !== undefined) return before.rows[0].id;
@@ -103,7 +105,7 @@ export function readBackfillState(pool: pg.Pool, key: StreamKey): Promise<Backfi
         coalesce((select json_agg(o order by o."from", o.id) from (
           select b.id::text as id, extract(epoch from from_time) * 1000 as "from", extract(epoch from to_time) * 1000 as "to",
             extract(epoch from requested_at) * 1000 as requested
-          from logkeep.backfill b where ${OPEN}) o), '[]') as backfills
+          from logkeep.backfill b where ${UNREAD}) o), '[]') as backfills
       from logkeep.stream s where stream = $1 and fingerprint = $2`,
       keyOf(key),
     );
@@ -112,7 +114,7 @@ export function readBackfillState(pool: pg.Pool, key: StreamKey): Promise<Backfi
     const windows = row.windows as readonly HeldWindow[];
     const backfills = row.backfills as readonly (Span & { id: string; requested: number })[];
     return {
-      open: backfills.map(({ id, from, to, requested }) => ({
+      unread: backfills.map(({ id, from, to, requested }) => ({
         id,
         span: { from, to },
         requestedMs: Math.round(requested),

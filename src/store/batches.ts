@@ -15,6 +15,7 @@ import {
   loadLock,
   sealBatch,
   wasKnown,
+  whereverPlaced,
 } from './loader.ts';
 import type { Partitions } from './partitions.ts';
 import { StagedBatch } from './staging.ts';
@@ -105,11 +106,11 @@ export class BatchStore {
     const fresh = await naming(`${stream.id}: commit a batch of ${prepared.fetched} entries`, async () => {
       for (let failures = 0; ; ) {
         try {
-          return await withClient(pool, (client) =>
-            loadBatch(client, stream.tables, prepared, target, before),
+          return await whereverPlaced(partitions, stream.tables, prepared, () =>
+            withClient(pool, (client) => loadBatch(client, stream.tables, prepared, target, before)),
           );
         } catch (error) {
-          if (!surprised && wasKnown(error, stream.tables)) {
+          if (!surprised && wasKnown(error)) {
             guess.surprise();
             surprised = true;
             continue;

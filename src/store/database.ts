@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { LogkeepError } from '../errors.ts';
+import { IsoClient } from './client.ts';
 import type { Database } from './schema.ts';
 
 /** A Postgres in use: Kysely for questions, the pool where a connection of one's own is needed. */
@@ -23,15 +24,22 @@ export function connectionString(url: string): string {
 /**
  * A pool for `url`, with TLS as its `sslmode` says (`connectionString`); nothing is sent yet. `silenceMs`: a connection
  * in use on which nothing is heard or said for so long is given up (default: never). A network that forgot it tells
- * nobody, and a statement may take hours to find out.
+ * nobody, and a statement may take hours to find out. `types`: how values are read (default: as pg does).
  */
 export function openPool(
   url: string,
-  options: { readonly name: string; readonly max: number; readonly silenceMs?: number },
+  options: {
+    readonly name: string;
+    readonly max: number;
+    readonly silenceMs?: number;
+    readonly types?: pg.CustomTypesConfig;
+  },
 ): pg.Pool {
   const pool = new pg.Pool({
+    Client: IsoClient,
     connectionString: connectionString(url),
     max: options.max,
+    types: options.types,
     application_name: options.name,
     connectionTimeoutMillis: 15_000,
     keepAlive: true,
@@ -43,6 +51,7 @@ export function openPool(
   pool.on('error', () => {});
   pool.on('connect', (client) => {
     client.on('error', () => {});
+    (client as pg.PoolClient & IsoClient).speakIso();
     const { silenceMs } = options;
     if (silenceMs === undefined) return;
     const { stream } = (client as unknown as { readonly connection: { readonly stream: Socket } }).connection;
@@ -57,7 +66,11 @@ export function openPool(
  */
 export function openStore(
   url: string,
-  options: { readonly max?: number; readonly silenceMs?: number } = {},
+  options: {
+    readonly max?: number;
+    readonly silenceMs?: number;
+    readonly types?: pg.CustomTypesConfig;
+  } = {},
 ): Store {
   const { max = 8, ...rest } = options;
   const pool = openPool(url, { name: 'logkeep', max, ...rest });

@@ -5,7 +5,7 @@ import type { Reject, Row } from '../sources/source.ts';
 import type { SourceTables, Stage } from '../sources/tables.ts';
 import { copyRows } from './copy.ts';
 import { latenessSql } from './lateness.ts';
-import type { Partitions } from './partitions.ts';
+import { lacksPartition, type Partitions } from './partitions.ts';
 import { StagedBatch } from './staging.ts';
 
 /** A batch made ready for Postgres: encoded stages and rejects, each entry counted once. */
@@ -41,7 +41,7 @@ export function loadLock(stream: string): string {
   return `select pg_advisory_xact_lock(hashtextextended(${pg.escapeLiteral(`logkeep:load:${stream}`)}, 0))`;
 }
 
-/** SQL of the checkpoint's arguments up to `p_done`; the loader adds fetched, new and quarantined. */
+/** SQL of the checkpoint's arguments up to `p_settles_to`; the loader adds what was counted. */
 export type CheckpointArguments = string;
 
 /** Whose batch it is, and what is recorded with it. */
@@ -80,12 +80,11 @@ export async function loadBatch(
 }
 
 /**
- * Whether a load failed because an entry is stored that was taken to be new: nothing of the batch was stored. The
- * error names the partition.
+ * Whether a load failed because an entry is stored that was taken to be new: nothing of the batch was stored. No other
+ * key can be taken twice by a load; the error names the partition, which may bear any name.
  */
-export function wasKnown(error: unknown, { entries }: SourceTables): boolean {
-  const { code, table } = error as pg.DatabaseError;
-  return code === '23505' && table?.startsWith(entries.table) === true;
+export function wasKnown(error: unknown): boolean {
+  return (error as pg.DatabaseError).code === '23505';
 }
 
 /**
@@ -121,6 +120,23 @@ export async function ensurePartitions(
   prepared: Prepared,
 ): Promise<void> {
   for (const table of tables.partitioned) await partitions.ensure(table, prepared.days);
+}
+
+/** `load`, which stores a prepared batch; once more where its partitions, which were there before, are gone. */
+export async function whereverPlaced<T>(
+  partitions: Partitions,
+  tables: SourceTables,
+  prepared: Prepared,
+  load: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await load();
+  } catch (error) {
+    if (!lacksPartition(error, tables.partitioned)) throw error;
+    partitions.forget();
+    await ensurePartitions(partitions, tables, prepared);
+    return load();
+  }
 }
 
 /**
@@ -212,11 +228,21 @@ function recordedSql({ fetched, rejects }: Prepared, runId: string): string {
     from counted where id = ${runId})`;
 }
 
+const NO_UTF8 = Buffer.from([0xff]);
+
+/** What tells rejects of one stream and reason apart: 32 hex digits. */
+export function rawHash({ rawText }: Reject): string {
+  const md5 = createHash('md5');
+  if (rawText.isWellFormed()) return md5.update(rawText).digest('hex');
+  // As bytes all lone surrogates would be alike. The last byte tells it from a text that looks as if it were escaped.
+  return md5.update(escapeText(rawText)).update(NO_UTF8).digest('hex');
+}
+
 /** What waits in quarantine for the first time is as new to its window as a row: it is not settled by this read. */
 function quarantineSql(rejects: readonly Reject[], { stream, runId, record }: LoadTarget): string {
   const values = rejects.map((reject) => {
     const raw = escapeText(reject.rawText);
-    const hash = createHash('md5').update(reject.rawText).digest('hex');
+    const hash = rawHash(reject);
     const time = reject.timeMs === null ? 'null' : `to_timestamp(${reject.timeMs} / 1000.0)`;
     return `(${pg.escapeLiteral(stream)}, ${pg.escapeLiteral(reject.reason)}, ${time}, ${pg.escapeLiteral(raw)}, '${hash}'::uuid, ${raw !== reject.rawText}, ${runId})`;
   });

@@ -28,10 +28,13 @@ import {
   leaseFree,
   lockProgress,
   removeWindow,
+  UNTOUCHED,
 } from './windows.ts';
 
 /** SQL of what two of three say the time is, at least: this machine, the database and the API's last answer. */
 const TIME = `greatest(least($7::timestamptz, s.read_at), least(greatest($7::timestamptz, s.read_at), clock_timestamp()))`;
+/** SQL of where what is asked for begins, by that time. */
+const BEGINNING = `coalesce(date_trunc('second', ${TIME} - ($7 - excluded.asked_from)), excluded.asked_from)`;
 
 /** Whose ledger, and how far back it is to go. */
 export interface LedgerOptions {
@@ -54,7 +57,8 @@ export interface LedgerOptions {
 /**
  * Opens the ledger of one stream: its row is made or brought up to date (the fingerprint in force, the earliest
  * time asked for, what can be read after all: because the retention is longer now, or because an answer with a wrong
- * Date declared it lost), runs of dead processes are closed, and a run of ours begins.
+ * Date declared it lost), runs of dead processes are closed, and a run of ours begins. Until something is stored, a
+ * sync whose beginning is so long before now moves the one on record along: nothing is lost of what was never begun.
  */
 export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const { stream, store } = options;
@@ -73,7 +77,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
           `insert into logkeep.stream as s (stream, fingerprint, source, asked_from, retention)
         values ($1, $2, $3, date_trunc('second', $4::timestamptz), $5)
         on conflict (stream, fingerprint) do update set active = true, retention = excluded.retention,
-          asked_from = least(s.asked_from, coalesce(date_trunc('second', ${TIME} - ($7 - excluded.asked_from)), excluded.asked_from)),
+          asked_from = case when $8 and ${UNTOUCHED} then ${BEGINNING} else least(s.asked_from, ${BEGINNING}) end,
           expired = s.expired - tstzmultirange(tstzrange($6, null))`,
           [
             ...key,
@@ -82,6 +86,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
             `${options.retentionMs} ms`,
             isoTime(options.nowMs - options.retentionMs),
             options.rolling === true ? isoTime(options.nowMs) : null,
+            options.rolling === true && options.job === 'sync',
           ],
         );
         await client.query(
@@ -115,13 +120,14 @@ class PostgresLedger implements Ledger {
     this.#batches = new BatchStore({ ...options, pool: options.store.pool, runId });
   }
 
-  next(plan: (progress: Progress) => Spans): Promise<Next> {
+  next(plan: (progress: Progress) => Spans, see?: (progress: Progress) => void): Promise<Next> {
     const { stream, overlapMs, holder } = this.#options;
     const key = this.#jobKey;
     const counting = { ...stream.tables.entries, overlapMs, pageSize: stream.pageSize };
     return this.#repeat('plan windows', () =>
       inTransaction(this.#pool, async (client) => {
         const progress = await lockProgress(client, key, counting);
+        see?.(progress);
         const free = await leaseFree(client, key, holder);
         if (free !== null) return free;
         await insertWindows(client, key, plan(progress));
@@ -159,6 +165,20 @@ class PostgresLedger implements Ledger {
         await insertWindows(client, this.#jobKey, rest, fresh);
       }),
     );
+  }
+
+  retract(nowMs: Ms): Promise<void> {
+    const { retentionMs } = this.#options;
+    return this.#repeat('take a claim of the future back', async () => {
+      // From where the first of those runs began to read; where none is on record any more, from all that can be read again.
+      await this.#pool.query(
+        `update logkeep.stream s set covered = covered - doubtful, settled = settled - doubtful, young = young - doubtful, read_at = $3
+        from (select tstzmultirange(tstzrange(coalesce(min(window_from), $4), null)) as doubtful from logkeep.run
+          where stream = $1 and fingerprint = $2 and window_to > $3) r
+        where stream = $1 and fingerprint = $2`,
+        [...this.#key, isoTime(nowMs), isoTime(nowMs - retentionMs)],
+      );
+    });
   }
 
   renew(lease: Lease): Promise<boolean> {

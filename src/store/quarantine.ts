@@ -5,7 +5,7 @@ import type { Row } from '../sources/source.ts';
 import type { SourceTables } from '../sources/tables.ts';
 import { withClient } from './connection.ts';
 import type { Store } from './database.ts';
-import { ensurePartitions, loadBatch, prepareBatch } from './loader.ts';
+import { ensurePartitions, loadBatch, prepareBatch, whereverPlaced } from './loader.ts';
 import type { Partitions } from './partitions.ts';
 import type { Database } from './schema.ts';
 
@@ -92,13 +92,15 @@ export async function beginReturn(
     async load(rows, ids) {
       const prepared = prepareBatch(stream.tables, rows, []);
       await ensurePartitions(partitions, stream.tables, prepared);
-      return withClient(pool, (client) =>
-        loadBatch(client, stream.tables, prepared, {
-          stream: stream.id,
-          runId,
-          expects: () => 'some',
-          record: { returned: ids },
-        }),
+      return whereverPlaced(partitions, stream.tables, prepared, () =>
+        withClient(pool, (client) =>
+          loadBatch(client, stream.tables, prepared, {
+            stream: stream.id,
+            runId,
+            expects: () => 'some',
+            record: { returned: ids },
+          }),
+        ),
       );
     },
     async end(outcome, error) {

@@ -5,7 +5,7 @@ import type { Alert, Process } from './schema-serve.ts';
 type Time = ColumnType<Date, Date | string, Date | string>;
 /** `bigint` comes as text, so that no digit is lost. */
 type Int8 = ColumnType<string, string | number | bigint, string | number | bigint>;
-/** jsonb comes parsed; select `column::text` where every digit counts. */
+/** jsonb comes parsed; the library's `openStore` gives a number that no double holds as its text. */
 type Json = ColumnType<unknown, string | null, string | null>;
 
 /** Postgres multirange text, such as `{["2026-01-01 00:00:00+00","2026-01-02 00:00:00+00")}`. */
@@ -27,7 +27,7 @@ export interface QstashLog {
   url: string | null;
   error: string | null;
   response_headers: Json | null;
-  response_body: Buffer | null;
+  response_body: Uint8Array | null;
   extra: Json | null;
 }
 
@@ -44,7 +44,7 @@ export interface QstashRequest {
   escaped: boolean;
   method: string | null;
   header: Json | null;
-  body: Buffer | null;
+  body: Uint8Array | null;
   queue_name: string | null;
   schedule_id: string | null;
   topic_name: string | null;
@@ -287,5 +287,5 @@ export interface Database {
   unknown_name: UnknownName;
   gap: Gap;
   quota: QuotaTable;
-  redaction_key: { one: Generated<boolean>; key: Generated<Buffer> };
+  redaction_key: { one: Generated<boolean>; key: Generated<Uint8Array> };
 }

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { spansColumn } from './coverage.ts';
+import { UNTOUCHED } from './windows.ts';
 
 const RUN = sql.raw(`job, holder, requests, retries, fetched, new, error, error_kind,
           extract(epoch from started_at) * 1000 as started, extract(epoch from finished_at) * 1000 as finished,
@@ -37,6 +38,10 @@ const BACKFILL = sql.raw(`
 export const statusQuery = sql<StatusRow>`
     select s.stream, s.source, s.fingerprint,
       extract(epoch from asked_from) * 1000 as asked_from,
+      ${sql.raw(UNTOUCHED)} as untouched,
+      trimmed_rows = 0 and not exists (select from logkeep.run r
+        where r.stream = s.stream and r.fingerprint = s.fingerprint and job = 'sync' and outcome = 'done') as first_read,
+      extract(epoch from clock_timestamp() + coalesce(api_skew, '0') - read_at) * 1000 as stored_ago,
       extract(epoch from upper(covered)) * 1000 as covered_to,
       extract(epoch from upper(settled)) * 1000 as settled_to,
       coalesce((select json_agg(l) from (
@@ -95,6 +100,9 @@ export interface StatusRow {
   source: string;
   fingerprint: string;
   asked_from: string;
+  untouched: boolean;
+  first_read: boolean;
+  stored_ago: string | null;
   covered_to: string | null;
   settled_to: string | null;
   lateness: readonly { bucket: number; count: number }[];

@@ -75,6 +75,12 @@ export interface StreamStatus {
   readonly source: string;
   readonly fingerprint: string;
   readonly askedFromMs: Ms;
+  /** Nothing was ever stored or covered: what it is asked from moves along with `since`, and nothing is owed yet. */
+  readonly untouched: boolean;
+  /** No sync has got to its end yet. */
+  readonly firstRead: boolean;
+  /** How long ago the newest answer that was stored came, whatever the job; null: none was. */
+  readonly storedAgoMs: number | null;
   /** End of the newest coverage; null: nothing is covered. */
   readonly coveredToMs: Ms | null;
   /** From there to now; null: nothing is covered. */
@@ -90,18 +96,21 @@ export interface StreamStatus {
   readonly missingFromMs: Ms;
   /** Where that span ends; null: it has no end, it is the tail. */
   readonly missingToMs: Ms | null;
+  /** How long until that expires upstream; negative: it has begun to. */
+  readonly expiresInMs: number;
+  /** Who has a window in hand that it begins in, and lives; null: nobody. */
+  readonly missingHeldBy: string | null;
   /** End of the newest time that a sweep has settled; null: nothing is. */
   readonly settledToMs: Ms | null;
   /** How late its entries came, till now. */
   readonly lateness: Lateness;
-  /** How long until that expires upstream; negative: it has begun to. */
-  readonly expiresInMs: number;
   readonly retentionMs: number;
   /** Rows stored, by the count of all runs. */
   readonly rows: number;
   readonly quarantined: number;
   /** Of these, first seen within the last hour. */
   readonly quarantinedLately: number;
+  /** What is under way, a sync before all else, outranks what has ended. */
   readonly lastRun: RunStatus | null;
   readonly lastSync: RunStatus | null;
   /** Runs that give signs of life, oldest first. */
@@ -141,12 +150,20 @@ function asStatus(row: StatusRow): StreamStatus {
   const missingFrom = missing?.from ?? now;
   const retention = Number(row.retention);
   const { failing, quiet, backfill } = row;
+  const underWay = row.running.findLast(({ job }) => job === 'sync') ?? row.running.at(-1);
+  const lastRun = underWay ?? row.last_run;
+  const holding = row.windows.find(
+    ({ from, to, holder }) => holder !== null && from <= missingFrom && missingFrom < to,
+  );
   return {
     nowMs: Math.round(now),
     stream: row.stream,
     source: row.source,
     fingerprint: row.fingerprint,
     askedFromMs: ms(row.asked_from) ?? 0,
+    untouched: row.untouched,
+    firstRead: row.first_read,
+    storedAgoMs: ms(row.stored_ago),
     coveredToMs: coveredTo,
     lagMs: coveredTo === null ? null : Math.round(now - coveredTo),
     gaps: row.gaps.map(({ kind, count, length }) => ({ kind, count, lengthMs: Math.round(length) })),
@@ -160,13 +177,14 @@ function asStatus(row: StatusRow): StreamStatus {
     missingFromMs: missingFrom,
     missingToMs: missing === undefined || missing.to === Number.POSITIVE_INFINITY ? null : missing.to,
     expiresInMs: Math.round(missingFrom + retention - now),
+    missingHeldBy: holding?.holder ?? null,
     retentionMs: retention,
     settledToMs: ms(row.settled_to),
     lateness: row.lateness.map(({ bucket, count }) => ({ upToMs: upToMs(bucket), count })),
     rows: Number(row.rows),
     quarantined: Number(row.quarantined),
     quarantinedLately: Number(row.quarantined_lately),
-    lastRun: row.last_run && asRun(row.last_run),
+    lastRun: lastRun && asRun(lastRun),
     lastSync: row.last_sync && asRun(row.last_sync),
     running: row.running.map(asRun),
     failing: failing && {

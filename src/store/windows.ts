@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { LogkeepError } from '../errors.ts';
 import type { Cursor, JobKind, Span, Spans } from '../model.ts';
 import type { Lease, Next, Progress } from '../sync/ledger.ts';
 import { isoTime, parseSpans, spansColumn } from './coverage.ts';
@@ -31,6 +32,11 @@ export interface Counting {
  */
 const YIELDING = `(job = 'sweep' and $3 <> 'sweep' or job = 'backfill' and $3 = 'sync')`;
 const YIELDS = `${YIELDING} and (lease_until is null or lease_until < clock_timestamp())`;
+
+/** SQL for: nothing was ever stored or covered of the stream `s` under its filters; what is asked of it is owed to nobody yet. */
+export const UNTOUCHED = `(isempty(s.covered)
+  and not exists (select from logkeep.sync_window w where w.stream = s.stream and w.fingerprint = s.fingerprint and w.pages > 0)
+  and not exists (select from logkeep.run r where r.stream = s.stream and r.fingerprint = s.fingerprint and r.batches > 0))`;
 
 /** Takes the stream's row lock, under which alone windows are planned and replaced, and reads its progress. */
 export async function lockProgress(
@@ -100,6 +106,12 @@ export async function leaseFree(client: pg.PoolClient, key: JobKey, holder: stri
   );
   const row = rows[0];
   if (row === undefined) return null;
+  if (!(row.to_time > row.from_time)) {
+    throw new LogkeepError(
+      'database',
+      `${key.id}: window ${row.id} came as ${row.from_time} to ${row.to_time}: expected two times in ISO's form, one after the other; set DateStyle of the database to ISO`,
+    );
+  }
   // Who let a lease run out has died, or will find its run taken for dead and say otherwise at its end.
   if (row.before !== null && row.before !== holder) {
     await client.query(

@@ -1,4 +1,5 @@
 import type { Ms, Span, Spans } from '../model.ts';
+import { keptFor } from './spread.ts';
 
 /** How fast requests may follow each other. */
 export interface Speed {
@@ -49,7 +50,7 @@ export function speedOf(facts: SpeedFacts): Speed {
   if (limit === null || resetMs === null) return { requestMs, parallel, quota: null };
   const resetInMs = resetMs > nowMs ? resetMs - nowMs : null;
   const periodMs = quota.periodMs ?? PERIODS_MS.find((period) => period >= (resetInMs ?? 0)) ?? HOUR_MS;
-  const kept = Math.ceil(limit * reserve);
+  const kept = keptFor(reserve, limit);
   const each = Math.max(0, limit - kept - livePerMs * periodMs);
   const now =
     resetInMs === null || remaining === null ? each : Math.max(0, remaining - kept - livePerMs * resetInMs);

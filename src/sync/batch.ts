@@ -17,7 +17,6 @@ export class BatchInHand {
   #bytes = 0;
   #cursor: Cursor | null = null;
   #readTo: Ms | null = null;
-  #readAt: Ms = 0;
   #since = 0;
   #lastEntryAt: Ms | null = null;
   #wake: (() => void) | null = null;
@@ -43,10 +42,10 @@ export class BatchInHand {
   }
 
   /**
-   * Adds a page whose answer was given at `dateMs`; gives the time of its last row, null if it has none. An entry
+   * Adds a page; gives the time of its last row, null if it has none. An entry
    * further than a day outside the window becomes a reject.
    */
-  add(page: Page, dateMs: Ms): Ms | null {
+  add(page: Page): Ms | null {
     if (this.empty) this.#since = performance.now();
     this.#content ??= this.#open();
     let lastMs: Ms | null = null;
@@ -62,7 +61,6 @@ export class BatchInHand {
     this.#bytes += page.bytes;
     this.#cursor = page.next;
     this.#readTo = page.readTo;
-    this.#readAt = dateMs;
     return lastMs;
   }
 
@@ -74,7 +72,6 @@ export class BatchInHand {
       pages: this.#pages,
       cursor: this.#cursor,
       readTo: this.#readTo,
-      readAt: this.#readAt,
       lastEntryAt: this.#lastEntryAt,
     };
     this.drop();

@@ -55,7 +55,7 @@ export interface Batch {
   /** Where the next page begins; null where the chain has ended or the cursor is dropped. */
   readonly cursor: Cursor | null;
   readonly chainAt: Ms;
-  /** The API's Date of the last answer in the batch. */
+  /** The latest of the API's Dates, up to the last answer in the batch. */
   readonly readAt: Ms;
   /** What joins the coverage with this batch, before retention is taken off; null: nothing yet. */
   readonly claim: Span | null;
@@ -91,9 +91,9 @@ export type Outcome = 'done' | 'stopped' | 'failed';
 export interface Ledger {
   /**
    * The next window of our job to read: one that lies open with no live lease, else the first of what `plan` wants,
-   * planned and leased under the stream's lock.
+   * planned and leased under the stream's lock. `see` is shown the progress first, whether or not a plan is needed.
    */
-  next(plan: (progress: Progress) => Spans): Promise<Next>;
+  next(plan: (progress: Progress) => Spans, see?: (progress: Progress) => void): Promise<Next>;
   /** An empty batch to fill; it is given back to `commit`. */
   openBatch(): BatchContent;
   /**
@@ -103,6 +103,8 @@ export interface Ledger {
   commit(lease: Lease, batch: Batch): Promise<Stored>;
   /** Gives a window up for others in its place (none: what was left of it is already covered); `oversize` is recorded. */
   replan(lease: Lease, rest: Spans, oversize: Span | null): Promise<void>;
+  /** Takes back what was claimed by runs whose windows reach beyond `nowMs`, the time by the API's clock. */
+  retract(nowMs: Ms): Promise<void>;
   /** Extends the lease; false when it is lost. */
   renew(lease: Lease): Promise<boolean>;
   /** Lets others take the window at once; `once`: not tried again should the database fail. */

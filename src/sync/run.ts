@@ -4,18 +4,16 @@ import type { Log } from '../log.ts';
 import type { JobKind, Ms, Span, Spans } from '../model.ts';
 import type { Meter, Stream } from '../sources/source.ts';
 import { inSpan, markFailed } from '../trace.ts';
+import { ApiClock } from './api-clock.ts';
+import { Headway } from './headway.ts';
 import type { Lease, Ledger, Outcome, Progress, Stored } from './ledger.ts';
 import { createPace, LONG_WAIT_MS } from './pace.ts';
 import type { Ask } from './plan.ts';
 import { PRIORITY } from './priority.ts';
 import { hull } from './spans.ts';
 import { traceLedger, traceStream } from './trace.ts';
+import { createWhole, type Whole } from './whole.ts';
 import { type ReadContext, readWindow, type WindowEnd } from './window.ts';
-
-/** A clock that is off by less than this is not worth a request. */
-const SKEW_MATTERS_MS = 5_000;
-/** Windows planned anew or lost in a row without a new entry: something is wrong that no smaller window cures. */
-const MAX_BARREN_REPLANS = 60;
 
 /** What a run of one stream has read so far. */
 export interface RunTotals {
@@ -28,14 +26,16 @@ export interface RunTotals {
 
 /**
  * What watchers are told. `held` names the process that has all there is to read; `waiting` is a wait for quota;
- * `share` is how much of the window is read, from 0 to 1, or null where that is not known.
+ * `share` is how much of the window is read and `whole` how much of all that the run has to read, from 0 to 1, or null
+ * where that is not known.
  */
 export type RunEvent =
-  | { readonly kind: 'window'; readonly window: Span }
+  | { readonly kind: 'window'; readonly window: Span; readonly whole: number | null }
   | {
       readonly kind: 'stored';
       readonly window: Span;
       readonly share: number | null;
+      readonly whole: number | null;
       readonly totals: Readonly<RunTotals>;
       readonly meter: Readonly<Meter>;
     }
@@ -108,24 +108,26 @@ export async function runStream(options: RunOptions): Promise<RunResult> {
 class StreamRun {
   readonly totals: RunTotals = { windows: 0, fetched: 0, fresh: 0, known: 0, quarantined: 0 };
   readonly meter: Meter = { requests: 0, retries: 0, waits: 0, waitMs: 0, bytes: 0 };
-  skewMs: number | null = null;
   window: Span | null = null;
   readonly #options: RunOptions;
-  readonly #startedMs: Ms;
+  readonly #time: ApiClock;
   readonly #context: ReadContext;
   #again: Span | null;
   #rounds = 0;
-  #barren = 0;
+  readonly #headway: Headway;
   #taken = 0;
   #spentAt = 0;
   readonly #pace = createPace();
+  readonly #whole: Whole;
   #spending: Promise<void> = Promise.resolve();
 
   constructor(options: RunOptions) {
     this.#options = options;
-    this.#startedMs = options.clock.now();
+    this.#time = new ApiClock(options.clock);
+    this.#headway = new Headway(options.stream.id);
     this.#again = options.again;
     const { settleMs, retentionMs, clock, log, signal } = options;
+    this.#whole = createWhole(options.stream.order, options.clock.now() - retentionMs);
     this.#context = {
       stream: traceStream(options.stream),
       ledger: traceLedger(options.ledger, options.stream.id),
@@ -137,12 +139,14 @@ class StreamRun {
       mayRequest: () => this.#mayRequest(),
       meter: this.meter,
       priority: PRIORITY[options.job],
-      onAnswer: (_, dateMs) => {
-        this.skewMs = dateMs - clock.now();
-      },
+      onAnswer: (dateMs, isFirst) => this.#time.hear(dateMs, isFirst),
       onWait: (waitMs) => this.#waits(waitMs),
       onStored: (lease, stored, share) => this.#stored(lease, stored, share),
     };
+  }
+
+  get skewMs(): number | null {
+    return this.#time.skewMs;
   }
 
   async toEnd(): Promise<{ outcome: Outcome; error: LogkeepError | null }> {
@@ -171,23 +175,25 @@ class StreamRun {
   }
 
   async #loop(): Promise<Outcome> {
-    const { ledger, signal, clock, stream, watch, plan } = this.#options;
+    const { ledger, signal, clock, stream, watch } = this.#options;
     for (;;) {
       if (signal.aborted) return 'stopped';
-      let planned = false;
-      const next = await ledger.next((progress) => {
-        planned = true;
-        return plan(progress, {
-          targetMs: this.#targetMs(),
-          overlapMs: this.#options.overlapMs,
-          pageSize: stream.pageSize,
-          again: this.#again,
-          leadMs: this.#options.leadMs,
-          leadApart: stream.order === 'ascending',
-          nowMs: clock.now() + (this.skewMs ?? 0),
-          round: this.#rounds,
-        });
-      });
+      let planned: Progress | null = null;
+      let doubtful = false;
+      const next = await ledger.next(
+        (progress) => {
+          planned = progress;
+          doubtful = this.#time.isFuture(progress);
+          return doubtful ? [] : this.#plan(progress);
+        },
+        // As if no window were in hand: what lies open is to be read too.
+        (progress) => this.#whole.wants(this.#plan({ ...progress, open: [] })),
+      );
+      if (doubtful) {
+        if (this.skewMs === null && !this.#mayRequest()) return 'stopped';
+        await this.#time.resolveFuture(stream, ledger, this.#options.log, signal);
+        continue;
+      }
       if (next.status === 'caught-up') return 'done';
       if (next.status === 'held') {
         watch({ kind: 'held', by: next.by });
@@ -196,26 +202,32 @@ class StreamRun {
         continue;
       }
       // A window that lay open comes first, without a plan: what is asked for again is still to do then.
-      if (planned) {
+      if (planned !== null) {
         this.#again = null;
         this.#rounds++;
+        this.#headway.planned(planned);
       }
       this.window = hull([...(this.window === null ? [] : [this.window]), next.lease.window]);
-      watch({ kind: 'window', window: next.lease.window });
+      watch({ kind: 'window', window: next.lease.window, whole: this.#whole.share() });
       const end = await this.#window(next.lease);
       if (end === 'stopped') return 'stopped';
-      if (end === 'done') {
-        this.totals.windows++;
-        this.#barren = 0;
-      }
-      if (end === 'replanned' || end === 'lost') this.#barren++;
-      if (this.#barren > MAX_BARREN_REPLANS) {
-        throw new LogkeepError(
-          'protocol',
-          `${stream.id}: windows were planned anew or lost ${this.#barren} times in a row without getting anywhere; nothing was claimed`,
-        );
-      }
+      if (end === 'done') this.totals.windows++;
+      this.#headway.ended(end);
     }
+  }
+
+  #plan(progress: Progress): Spans {
+    const { plan, overlapMs, stream, leadMs } = this.#options;
+    return plan(progress, {
+      targetMs: this.#targetMs(),
+      overlapMs,
+      pageSize: stream.pageSize,
+      again: this.#again,
+      leadMs,
+      leadApart: stream.order === 'ascending',
+      nowMs: this.#time.now(),
+      round: this.#rounds,
+    });
   }
 
   #window(lease: Lease): Promise<WindowEnd> {
@@ -233,15 +245,10 @@ class StreamRun {
     });
   }
 
-  /**
-   * Where this run wants to get: fixed at its start, so that it ends. The API's clock counts as soon as it is known;
-   * when ours is ahead the target comes back to what can be claimed, when ours is behind it goes on only for a
-   * difference that matters.
-   */
+  /** Where this run wants to get. */
   #targetMs(): Ms {
-    const skew = this.skewMs ?? 0;
-    const now = this.#startedMs + (skew > 0 && skew < SKEW_MATTERS_MS ? 0 : skew);
-    return Math.min(now - this.#options.settleMs, this.#options.untilMs ?? Number.POSITIVE_INFINITY);
+    const { settleMs, untilMs } = this.#options;
+    return Math.min(this.#time.beginning() - settleMs, untilMs ?? Number.POSITIVE_INFINITY);
   }
 
   /** Retries use up the allowance too: what was sent beyond the pages that were allowed is taken from it first. */
@@ -280,10 +287,12 @@ class StreamRun {
     this.totals.fresh += stored.fresh;
     this.totals.known += stored.known;
     this.totals.quarantined += stored.quarantined;
-    if (stored.fresh > 0) this.#barren = 0;
+    this.#headway.stored(stored.fresh);
     const { totals, meter } = this;
     this.#pace.stored(lease.windowId, share);
-    this.#options.watch({ kind: 'stored', window: lease.window, share, totals, meter });
+    this.#whole.reads(lease.window, share);
+    const whole = this.#whole.share();
+    this.#options.watch({ kind: 'stored', window: lease.window, share, whole, totals, meter });
     this.#spend();
   }
 }

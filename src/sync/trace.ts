@@ -38,7 +38,7 @@ export function traceStream(stream: Stream): Stream {
 /** `ledger` with a span around each commit. */
 export function traceLedger(ledger: Ledger, stream: string): Ledger {
   return {
-    next: (plan) => ledger.next(plan),
+    next: (plan, see) => ledger.next(plan, see),
     openBatch: () => ledger.openBatch(),
     commit: (lease, batch) => {
       const attributes = {
@@ -64,6 +64,7 @@ export function traceLedger(ledger: Ledger, stream: string): Ledger {
       );
     },
     replan: (lease, rest, oversize) => ledger.replan(lease, rest, oversize),
+    retract: (nowMs) => ledger.retract(nowMs),
     renew: (lease) => ledger.renew(lease),
     release: (lease, once) => ledger.release(lease, once),
     note: (names) => ledger.note(names),

@@ -26,7 +26,8 @@ export interface ReadContext {
   readonly priority: number;
   /** Takes one request from the run's allowance; false when it is used up. */
   readonly mayRequest: () => boolean;
-  readonly onAnswer: (page: Page, dateMs: Ms) => void;
+  /** `isFirst`: of its chain, by whose Date the chain's claims go. */
+  readonly onAnswer: (dateMs: Ms, isFirst: boolean) => void;
   /** A wait for quota begins. */
   readonly onWait: (waitMs: number) => void;
   /** `share`: how much of the window is read, from 0 to 1; null: not known. */
@@ -62,6 +63,8 @@ class WindowReading {
   readonly #hand: BatchInHand;
   readonly #resumed: boolean;
   #chainAt: Ms | null;
+  /** The latest Date of the answers: by it the retention is reckoned, lest a Date that lags claim what is gone. */
+  #readAt = Number.NEGATIVE_INFINITY;
   #lastDate: { readonly dateMs: Ms; readonly localMs: Ms } | null = null;
   #doneTo: Ms | null;
   #sentTo: Ms | null; // what #doneTo is once all that is under way is stored
@@ -141,7 +144,7 @@ class WindowReading {
           // One turn of the loop sends the request: the API works on it while this page becomes rows.
           await nextTurn();
         }
-        const reachedMs = this.#hand.add(page, dateMs);
+        const reachedMs = this.#hand.add(page);
         if (page.next === null) {
           await this.#store(true);
           await this.#storing;
@@ -179,9 +182,11 @@ class WindowReading {
       );
     }
     this.#lastDate = { dateMs, localMs };
+    const isFirst = this.#chainAt === null;
     this.#chainAt ??= dateMs;
+    this.#readAt = Math.max(this.#readAt, this.#chainAt, dateMs);
     this.#pages++;
-    this.#context.onAnswer(page, dateMs);
+    this.#context.onAnswer(dateMs, isFirst);
     return dateMs;
   }
 
@@ -207,12 +212,12 @@ class WindowReading {
     // What is older than the retention is read as a gift and says nothing of how far the rest is.
     const owed = {
       ...this.#lease.window,
-      from: Math.max(this.#lease.window.from, batch.readAt - retentionMs),
+      from: Math.max(this.#lease.window.from, this.#readAt - retentionMs),
     };
     this.#sentTo = doneTo ?? this.#sentTo;
     const share = shareOf(stream.order, owed, { ...batch, done });
     const storing = ledger
-      .commit(this.#lease, { ...batch, chainAt, claim, doneTo, done })
+      .commit(this.#lease, { ...batch, readAt: this.#readAt, chainAt, claim, doneTo, done })
       .then(async (stored) => {
         this.#doneTo = doneTo ?? this.#doneTo;
         this.#context.onStored(this.#lease, stored, share);

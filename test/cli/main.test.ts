@@ -102,6 +102,11 @@ describe('options', () => {
     ['quarantine retry 17 9223372036854775808', 'quarantine has no 9223372036854775808: expected a number'],
     ['quarantine show', "missing required argument 'id'; see `logkeep quarantine show --help`"],
     ['sycn', "unknown command 'sycn' (Did you mean sync?); see `logkeep --help`"],
+    ['help synk', "unknown command 'synk' (Did you mean sync?); see `logkeep --help`"],
+    [
+      'quarantine list --reason nonsense',
+      '--reason: "nonsense": expected one of not_an_object, no_time, no_id, time_out_of_bounds, identity_clash, too_large',
+    ],
     ['sync --sinc 3d', "unknown option '--sinc' (Did you mean --since?); see `logkeep sync --help`"],
     ['sync extra', 'too many arguments'],
     ['sync --since', "option '--since <time>' argument missing"],
@@ -170,6 +175,12 @@ describe('help', () => {
     const { out } = await run('sandbox --help');
     expect(out).toMatch(/--history <duration> +how far back its entries begin \(default: 2d\)/);
     expect(out).toMatch(/--entries <n> +about so many entries of each API \(default: 20000\)/);
+  });
+
+  it('the ends of a backfill are taken from one now, however they are said', () => {
+    const { from, to } = COMMANDS.backfill.options;
+    const parsed = [from.parse?.('2d', '--from', 5), to.parse?.('1d', '--to', 5)];
+    expect(parsed).toEqual([{ agoMs: 2 * 86_400_000 }, { agoMs: 86_400_000 }]);
   });
 
   it.each(Object.keys(COMMANDS))(

@@ -12,8 +12,14 @@ const FROM = Date.UTC(2026, 10, 20, 6);
 const WINDOW = { from: FROM, to: FROM + 6 * 3_600_000 };
 const WINDOW_TEXT = '11-20 06:00 to 11-20 12:00';
 
+interface Shape {
+  readonly isTty: boolean;
+  readonly columns?: number;
+  readonly live?: boolean;
+}
+
 /** A view on outputs that can be read, at an instant that only `pass` moves. */
-function open({ isTty, columns = 200 }: { readonly isTty: boolean; readonly columns?: number }) {
+function open({ isTty, columns = 200, live = true }: Shape) {
   let passedMs = 1_000;
   let err = '';
   let all = '';
@@ -32,7 +38,7 @@ function open({ isTty, columns = 200 }: { readonly isTty: boolean; readonly colu
     isTty,
     clock: { ...systemClock, now: () => WINDOW.to + passedMs },
   };
-  const view = createProgress(context, false, () => passedMs);
+  const view = createProgress(context, { json: false, live, elapsed: () => passedMs });
   return {
     view,
     pass: (ms: number) => {
@@ -55,18 +61,24 @@ function streamNamed(id: string, quota: Quota = { limit: 300, remaining: 288, re
   return { ...stream, quota: () => quota };
 }
 
-function stored(share: number | null, fetched: number, requests: number): RunEvent {
+function began(whole: number | null = null): RunEvent {
+  return { kind: 'window', window: WINDOW, whole };
+}
+
+function stored(whole: number | null, fetched: number, requests: number, waits = 0): RunEvent {
   return {
     kind: 'stored',
     window: WINDOW,
-    share,
+    // Of the window nothing is shown: a run has many.
+    share: 0.01,
+    whole,
     totals: { windows: 0, fetched, fresh: fetched, known: 0, quarantined: 0 },
-    meter: { requests, retries: 0, waits: 0, waitMs: 0, bytes: 0 },
+    meter: { requests, retries: 0, waits, waitMs: 0, bytes: 0 },
   };
 }
 
 const ESC = '\u001b';
-const PIECE = new RegExp(`${ESC}\\[\\d+[AK]|\\n|[^${ESC}\\n]+`, 'g');
+const PIECE = new RegExp(`${ESC}\\[(?:\\d+[AK]|J)|\\n|[^${ESC}\\n]+`, 'g');
 
 /** What the terminal shows after `text`: each line erased and drawn anew, the cursor moved up. */
 function screen(text: string): readonly string[] {
@@ -74,6 +86,7 @@ function screen(text: string): readonly string[] {
   let row = 0;
   for (const [piece] of text.matchAll(PIECE)) {
     if (piece.startsWith(ESC) && piece.endsWith('A')) row -= Number(piece.slice(2, -1));
+    else if (piece === `${ESC}[J`) lines.splice(row);
     else if (piece === `${ESC}[2K`) lines[row] = '';
     else if (piece === '\n') row++;
     else lines[row] = (lines[row] ?? '') + piece;
@@ -82,10 +95,10 @@ function screen(text: string): readonly string[] {
 }
 
 describe('progress on a terminal', () => {
-  it('shows the window, a bar, entries, their rate, requests, the quota left, and the time to go', () => {
+  it('shows the window, a bar of the whole run, entries, their rate, requests, the quota left, and the time to go', () => {
     const { view, pass, shown } = open({ isTty: true });
     const stream = streamNamed('datadog.web');
-    view.update(stream, { kind: 'window', window: WINDOW });
+    view.update(stream, began());
     expect(shown()).toEqual([`datadog.web: quota left 288 of 300  ${WINDOW_TEXT}`]);
     pass(2_000);
     view.update(stream, stored(0.25, 3_000, 3));
@@ -101,12 +114,63 @@ describe('progress on a terminal', () => {
     view.close();
   });
 
+  it('has a bar as soon as it is known what there is to read, though nothing is read yet', () => {
+    const { view, shown } = open({ isTty: true });
+    view.update(streamNamed('datadog.web'), began(0));
+    expect(shown()).toEqual([`datadog.web: [------------] 0 %  quota left 288 of 300  ${WINDOW_TEXT}`]);
+    view.close();
+  });
+
+  it('tells no time to go before some seconds and some share have passed, then counts it down', () => {
+    const { view, pass, shown } = open({ isTty: true });
+    const stream = streamNamed('datadog.web');
+    view.update(stream, began(0));
+    view.update(stream, stored(0, 100, 1));
+    // What is no part of what is owed takes its time, and says nothing of the pace.
+    pass(60_000);
+    view.update(stream, stored(0, 500, 5));
+    pass(4_000);
+    view.update(stream, stored(0.2, 600, 6));
+    expect(shown()[0]).toContain('20 %');
+    expect(shown()[0]).not.toContain('to go');
+    pass(4_000);
+    view.update(stream, stored(0.4, 700, 7));
+    expect(shown()[0]).toContain('40 %  12 s to go');
+    pass(3_000);
+    view.write('');
+    expect(shown()[0]).toContain('40 %  9 s to go');
+    view.close();
+
+    const slow = open({ isTty: true });
+    slow.view.update(stream, stored(0, 1, 1));
+    slow.pass(20_000);
+    slow.view.update(stream, stored(0.02, 2, 2));
+    expect(slow.shown()[0]).not.toContain('to go');
+    slow.view.close();
+  });
+
+  it('goes on below what else is said meanwhile, and leaves that whole', () => {
+    const { view, pass, shown } = open({ isTty: true });
+    const stream = streamNamed('datadog.web');
+    view.update(stream, began(0));
+    view.write('warning: something\n');
+    pass(200);
+    view.update(stream, stored(0.5, 10, 1));
+    view.close();
+    view.write('after\n');
+    expect(shown()).toEqual([
+      'warning: something',
+      expect.stringMatching(/^datadog\.web: \[#{6}-{6}\] 50 % /),
+      'after',
+    ]);
+  });
+
   it('draws each stream on a line of its own, over the lines it drew before', () => {
     const { view, pass, shown } = open({ isTty: true });
     const [web, mail] = [streamNamed('datadog.web'), streamNamed('datadog.mail')];
-    view.update(web, { kind: 'window', window: WINDOW });
+    view.update(web, began());
     pass(200);
-    view.update(mail, { kind: 'window', window: WINDOW });
+    view.update(mail, began());
     pass(200);
     view.update(web, stored(1, 10, 1));
     pass(200);
@@ -121,7 +185,7 @@ describe('progress on a terminal', () => {
   it('redraws at most each 120 ms, and the last state when it closes, once', () => {
     const { view, pass, written } = open({ isTty: true });
     const stream = streamNamed('datadog.web');
-    view.update(stream, { kind: 'window', window: WINDOW });
+    view.update(stream, began());
     written();
     pass(100);
     view.update(stream, stored(0.1, 100, 1));
@@ -139,7 +203,7 @@ describe('progress on a terminal', () => {
 
   it('cuts a line at the width of the terminal, so that it stays one line', () => {
     const { view, shown } = open({ isTty: true, columns: 30 });
-    view.update(streamNamed('datadog.web'), { kind: 'window', window: WINDOW });
+    view.update(streamNamed('datadog.web'), began());
     view.close();
     for (const line of shown()) expect(line).toHaveLength(29);
   });
@@ -147,12 +211,18 @@ describe('progress on a terminal', () => {
   it('tells a wait for quota until it is over, and who else reads the stream', () => {
     const { view, pass, written } = open({ isTty: true });
     const stream = streamNamed('datadog.web');
-    view.update(stream, { kind: 'window', window: WINDOW });
+    view.update(stream, began());
     pass(1_000);
     view.update(stream, { kind: 'waiting', waitMs: 90_000 });
-    expect(written()).toContain('waits 1 min 30 s for quota');
-    pass(90_000);
-    view.update(stream, stored(0.5, 10, 1));
+    expect(written()).toContain(
+      'waits for quota until 12:01:32Z (1 min 30 s)  quota left 288 of 300, kept in reserve',
+    );
+    pass(30_000);
+    view.update(stream, stored(0.2, 10, 1));
+    expect(written()).toContain('waits for quota until 12:01:32Z (1 min)');
+    // It ended sooner.
+    pass(1_000);
+    view.update(stream, stored(0.5, 20, 2, 1));
     expect(written()).not.toContain('waits');
     pass(1_000);
     view.update(stream, { kind: 'held', by: 'host:1:\u001b[31mabc' });
@@ -165,14 +235,14 @@ describe('progress elsewhere', () => {
   it('is a plain line each five seconds a stream, with nothing of a terminal in it', () => {
     const { view, pass, written } = open({ isTty: false });
     const stream = streamNamed('datadog.web', { limit: null, remaining: null, resetMs: null });
-    view.update(stream, { kind: 'window', window: WINDOW });
+    view.update(stream, began());
     for (let i = 1; i <= 10; i++) {
       pass(1_000);
       view.update(stream, stored(i / 20, i * 100, i));
     }
     view.close();
     expect(written()).toBe(
-      `datadog.web: [###---------] 25 %  15 s to go  500 entries  100/s  5 requests  ${WINDOW_TEXT}\n` +
+      `datadog.web: [###---------] 25 %  500 entries  100/s  5 requests  ${WINDOW_TEXT}\n` +
         `datadog.web: [######------] 50 %  10 s to go  1,000 entries  100/s  10 requests  ${WINDOW_TEXT}\n`,
     );
   });
@@ -185,10 +255,21 @@ describe('progress elsewhere', () => {
       pass(1_000);
     }
     expect(written()).toBe('datadog.web: waiting for host:1:abc, which reads it now\n');
-    view.update(stream, { kind: 'window', window: WINDOW });
+    view.update(stream, began());
     view.update(stream, { kind: 'waiting', waitMs: 1_000 });
     expect(written()).toBe('');
     view.update(stream, { kind: 'waiting', waitMs: 60_000 });
-    expect(written()).toContain('waits 1 min for quota');
+    expect(written()).toContain('waits for quota until 12:01:04Z (1 min)');
+  });
+
+  it('says of what gives way to the live log that the rest is kept for that', () => {
+    const { view, written } = open({ isTty: false, live: false });
+    view.update(streamNamed('datadog.web', { limit: 300, remaining: 74, resetMs: null }), {
+      kind: 'waiting',
+      waitMs: 3_500_000,
+    });
+    expect(written()).toBe(
+      'datadog.web: waits for quota until 12:58:21Z (58 min 20 s)  quota left 74 of 300, kept for the live log\n',
+    );
   });
 });

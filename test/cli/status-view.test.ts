@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { statusJson, statusText } from '../../src/cli/status-view.ts';
+import type { StreamStatus } from '../../src/store/status.ts';
 import type { Lateness } from '../../src/sync/ledger.ts';
-import { NOW, statusOf } from '../serve/statuses.ts';
+import { NOW, runOf, statusOf } from '../serve/statuses.ts';
 
 const listed = (lateness: Lateness) =>
   [
@@ -45,4 +46,78 @@ test('of entries that came late, some of an API that does not tell, what is know
     ]),
   ).toBe('of 1,000 entries half came within 1 s, all but one in a thousand within 1 min 4 s');
   expect(said([{ upToMs: 1_000, count: 999 }])).toBeNull();
+});
+
+test('entries of which nearly all came equally late, as far as is known, are told of once', () => {
+  expect(said([...UNTOLD, { upToMs: 11_000, count: 2 }])).toBe(
+    'of 25,072 entries all but one in a thousand came in time as far as is known',
+  );
+});
+
+/** What is shown of one stream, with these changes to one that is caught up. */
+const shown = (changes: Partial<StreamStatus>, width: number | null = null) =>
+  statusText(
+    [{ stream: 'datadog.web', status: statusOf({ lateness: [], ...changes }), setting: 'in force' }],
+    NOW,
+    width,
+  );
+
+test('where the terminal is narrower than the table each stream is a block of lines that fit', () => {
+  const gaps = [{ kind: 'expired', count: 12, lengthMs: 3_600_000 }] as const;
+  const quota = { limit: 300, remaining: 12, resetMs: NOW + 1_800_000 };
+  const wide = shown({ gaps, quota });
+  const [head = ''] = wide.split('\n');
+  expect(head).toMatch(/^stream +covered until +lag +gaps +rows +last run +quota left +read within$/);
+  const widest = Math.max(
+    ...(wide
+      .split('\n\n')[0]
+      ?.split('\n')
+      .map(({ length }) => length) ?? []),
+  );
+  expect(widest).toBeGreaterThan(80);
+  expect(shown({ gaps, quota }, widest)).toBe(wide);
+  const narrow = shown({ gaps, quota }, 80);
+  expect(narrow).toContain(
+    [
+      'datadog.web',
+      '  covered until: 2026-05-20 08:56:40Z',
+      '  lag: 40 s',
+      '  gaps: 12 expired (1 h)',
+      '  rows: 1000',
+      '  last run: done 30 s ago',
+      '  quota left: 12 of 300, renewed in 30 min',
+      '  read within: 2 d 23 h',
+      '',
+      '',
+    ].join('\n'),
+  );
+  expect(narrow).not.toContain('stream ');
+});
+
+test('windows in hand are told one by one, those that somebody reads first, and many of them as one', () => {
+  const window = (hour: number, holder: string | null) => ({
+    job: 'sweep' as const,
+    fromMs: NOW - hour * 3_600_000,
+    toMs: NOW - (hour - 1) * 3_600_000,
+    doneToMs: null,
+    pages: 2,
+    holder,
+  });
+  const idle = Array.from({ length: 12 }, (_, i) => window(20 - i, null));
+  const lines = (windows: StreamStatus['windows']) =>
+    shown({ windows })
+      .split('\n')
+      .filter((line) => line.includes('in hand'));
+  expect(lines([...idle, window(1, 'host:1:abc')])).toEqual([
+    'datadog.web: window in hand 2026-05-20 07:57:20Z to 2026-05-20 08:57:20Z, 2 pages stored, held by host:1:abc',
+    'datadog.web: window in hand 2026-05-19 12:57:20Z to 2026-05-19 13:57:20Z, 2 pages stored, waits for the next run',
+    'datadog.web: 11 more windows in hand, 2026-05-19 13:57:20Z to 2026-05-20 00:57:20Z, 22 pages stored: 11 for the next run',
+  ]);
+  expect(lines(idle.slice(0, 3))).toHaveLength(3);
+});
+
+test('the name of the stream stands once before the error of its last run', () => {
+  const error = 'datadog.web: the API answered 401';
+  const text = shown({ lastRun: runOf({ outcome: 'failed', error }) });
+  expect(text).toContain('datadog.web: the last run failed: the API answered 401\n');
 });

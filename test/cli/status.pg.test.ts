@@ -1,5 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openStreams } from '../../src/app.ts';
+import { systemClock } from '../../src/clock.ts';
+import { loadConfig } from '../../src/config.ts';
+import { silentLog } from '../../src/log.ts';
+import { createRedactor } from '../../src/redact.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/sandbox.ts';
+import { createHttp } from '../../src/sources/http.ts';
+import { SOURCES } from '../../src/sources/list.ts';
+import { openStore } from '../../src/store/database.ts';
+import { readStatus } from '../../src/store/status.ts';
 import { createDatabase, createMigratedDatabase, type TestDatabase } from '../postgres.ts';
 import { createDesk, type Desk, rowsOf, writeSmallHistory } from './child.ts';
 
@@ -53,9 +62,10 @@ describe('status', () => {
     await rowsOf(
       database,
       `with r as (insert into logkeep.run (stream, fingerprint, job, holder, alive_until)
-        values ('qstash.main', 'f', 'sync', 'host:1:abc', now() + interval '20 s'))
+        values ('qstash.main', $1, 'sync', 'host:1:abc', now() + interval '20 s'))
       insert into logkeep.sync_window (stream, fingerprint, from_time, to_time, pages, holder, lease_until)
-      values ('qstash.main', 'f', now() - interval '2 h', now(), 7, 'host:1:abc', now() + interval '9 s')`,
+      values ('qstash.main', $1, now() - interval '2 h', now(), 7, 'host:1:abc', now() + interval '9 s')`,
+      [fingerprintOf('qstash.main')],
     );
     const alive = await desk.run('status');
     expect(alive.out).toMatch(/qstash\.main: host:1:abc reads it now/);
@@ -96,6 +106,68 @@ describe('status', () => {
     expect(out).toMatch(/entries from \S+ \S+ on expire in 9 min/);
   });
 
+  it('says of what is about to expire who is reading it, while that process lives', async () => {
+    await insertStream(database, 'qstash.main', { hours: 2 });
+    await rowsOf(database, "update logkeep.stream set retention = '130 min', covered = '{}'");
+    await rowsOf(
+      database,
+      `with r as (insert into logkeep.run (stream, fingerprint, job, holder, batches, alive_until)
+        values ('qstash.main', $1, 'sync', 'host:1:abc', 3, now() + interval '20 s'))
+      insert into logkeep.sync_window (stream, fingerprint, from_time, to_time, pages, holder, lease_until)
+      values ('qstash.main', $1, now() - interval '3 h', now(), 7, 'host:1:abc', now() + interval '9 s')`,
+      [fingerprintOf('qstash.main')],
+    );
+    const read = await desk.run('status --stream qstash.main');
+    expect(read.out).toMatch(/entries from \S+ \S+ on expire in 9 min.*: host:1:abc is reading them$/m);
+    expect(read.out).not.toContain('run `logkeep sync`');
+    const checked = await desk.run('check --stream qstash.main');
+    expect([checked.code, checked.out]).toEqual([
+      0,
+      expect.stringMatching(
+        /^note +qstash\.main +what is not read .* only 9 min.*: host:1:abc is reading them$/m,
+      ),
+    ]);
+    await rowsOf(database, "update logkeep.run set waits_until = now() + interval '1 h'");
+    expect((await desk.run('status --stream qstash.main')).out).toMatch(
+      /expire in 9 min.*: host:1:abc has them in hand, and waits for quota until \S+Z$/m,
+    );
+    await rowsOf(database, "update logkeep.sync_window set lease_until = now() - interval '1 s'");
+    expect((await desk.run('status --stream qstash.main')).out).toMatch(
+      /expire in 9 min.*: run `logkeep sync` before$/m,
+    );
+  });
+
+  it('shows the sync that is under way, not the sweep that ended after it began', async () => {
+    await insertStream(database, 'qstash.main', { hours: 2 });
+    await rowsOf(
+      database,
+      `insert into logkeep.run (stream, fingerprint, job, holder, started_at, finished_at, alive_until, outcome) values
+      ('qstash.main', $1, 'sync', 'host:1:abc', now() - interval '70 s', null, now() + interval '20 s', 'running'),
+      ('qstash.main', $1, 'sweep', 'host:1:abc', now() - interval '14 s', now() - interval '13 s', now(), 'done')`,
+      [fingerprintOf('qstash.main')],
+    );
+    const { out } = await desk.run('status --stream qstash.main');
+    expect(out).toMatch(/^qstash\.main .* running for 1 min 1\d s /m);
+    expect(out).toContain('qstash.main: host:1:abc reads it now');
+    await rowsOf(database, "update logkeep.run set alive_until = now() where outcome = 'running'");
+    expect((await desk.run('status --stream qstash.main')).out).toMatch(/^qstash\.main .* done 1\d s ago /m);
+  });
+
+  it('knows a first read from one that has ended, and how long ago something was stored', async () => {
+    writeSmallHistory(sandbox, 200, 10);
+    const read = async () => {
+      const store = openStore(database.url);
+      const [status] = await readStatus(store.db).finally(() => store.close());
+      return status;
+    };
+    await desk.run('sync --stream qstash.main --max-requests 1');
+    const first = await read();
+    expect(first).toMatchObject({ firstRead: true, untouched: false });
+    expect(Math.abs(first?.storedAgoMs ?? Number.NaN)).toBeLessThan(30_000);
+    await desk.run('sync --stream qstash.main');
+    expect(await read()).toMatchObject({ firstRead: false, untouched: false });
+  });
+
   it('refuses a database without tables with what to do, and a stream that nobody knows', async () => {
     const empty = await createDatabase();
     try {
@@ -130,7 +202,7 @@ describe('gaps', () => {
     expect(out).toMatch(/^qstash\.main +hole .* 1 h$/m);
     expect(out).toMatch(/^qstash\.main +oversize .*\.\d{3}Z +1 ms$/m);
     expect(err).toMatch(/1 hole: not read yet.*To do: run `logkeep sync`/);
-    expect(err).toMatch(/1 expired: .*lost.*To do: set `retention`/);
+    expect(err).toMatch(/1 expired span: .*lost.*To do: set `retention`/);
     const json = await desk.run('gaps --json --since 9h');
     expect(json.code).toBe(1);
     expect(JSON.parse(json.out).gaps.map(({ kind }: { kind: string }) => kind)).toEqual(['hole', 'oversize']);
@@ -175,6 +247,44 @@ describe('gaps', () => {
     });
   });
 
+  it('of a stream whose filters have changed since finds nothing covered, until it finds its old filters again', async () => {
+    expect((await desk.run('sync --stream datadog.main --since 2h')).code).toBe(0);
+    expect((await desk.run('gaps --stream datadog.main')).code).toBe(0);
+    const changed = { DD_LOGS_QUERY: 'service:web' };
+    expect(await desk.run('gaps --stream datadog.main', changed)).toEqual({
+      code: 1,
+      out: '',
+      err: 'datadog.main: nothing is covered yet with these settings. To do: run `logkeep sync --stream datadog.main`.\n',
+    });
+    const json = await desk.run('gaps --json --stream datadog.main', changed);
+    expect([json.code, JSON.parse(json.out)]).toEqual([1, { gaps: [], unread: ['datadog.main'] }]);
+    expect((await desk.run('check --stream datadog.main', changed)).out).toMatch(
+      /^ok +datadog\.main +not read yet with these settings; the first sync begins at /m,
+    );
+    expect((await desk.run('gaps --stream datadog.main')).code).toBe(0);
+  });
+
+  it('does not advise to sync more often where time was beyond the retention when it was asked for', async () => {
+    const asked = await desk.run('sync --since 5d --stream qstash.main');
+    expect(asked.err).toMatch(
+      /--since: 5d: .*2 d beyond the retention of 3 d: .*expired.*`retention`.*shorter/,
+    );
+    const { code, err } = await desk.run('gaps --stream qstash.main');
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /^1 expired span: asked for when it was older than the retention already.*`retention`/m,
+    );
+    expect(err).not.toContain('more often');
+    await rowsOf(
+      database,
+      `update logkeep.stream set expired = expired + span, covered = covered - span
+      from (select tstzmultirange(tstzrange(date_trunc('second', now()) - interval '9 h', date_trunc('second', now()) - interval '8 h')) as span) o`,
+    );
+    const late = await desk.run('gaps --stream qstash.main');
+    expect(late.err).toMatch(/^1 expired span: .*sync more often than that/m);
+    expect(late.err).toMatch(/^1 expired span: asked for when/m);
+  });
+
   it('is not content with a stream of which nothing is covered: exits 1 and says so', async () => {
     const never = await desk.run('gaps');
     expect(never).toMatchObject({ code: 1, out: '' });
@@ -194,6 +304,15 @@ describe('gaps', () => {
   });
 });
 
+/** What a stream of the desk's settings asks for; of one that is not among them, anything. */
+function fingerprintOf(name: string): string {
+  const config = loadConfig({ env: desk.env, cwd: desk.cwd, file: null, sources: SOURCES });
+  const redactor = createRedactor(new Uint8Array(32), []);
+  const http = createHttp({ clock: systemClock });
+  const opened = openStreams(config.streams, { clock: systemClock, log: silentLog, redactor, http });
+  return opened.find(({ stream }) => stream.id === name)?.stream.fingerprint ?? 'f';
+}
+
 /** A stream that is covered from `hours` ago until now. */
 async function insertStream(
   target: TestDatabase,
@@ -203,8 +322,8 @@ async function insertStream(
   await rowsOf(
     target,
     `insert into logkeep.stream (stream, fingerprint, source, asked_from, covered, retention)
-    values ($1, 'f', 'qstash', date_trunc('second', now()) - make_interval(hours => $2),
+    values ($1, $3, 'qstash', date_trunc('second', now()) - make_interval(hours => $2),
       tstzmultirange(tstzrange(date_trunc('second', now()) - make_interval(hours => $2), now())), interval '3 d')`,
-    [name, hours],
+    [name, hours, fingerprintOf(name)],
   );
 }

@@ -122,6 +122,37 @@ describe('sync', () => {
     expect(last.out).toMatch(/caught up: .*; covered until \S+ \S+Z\n$/);
   });
 
+  it('tells how much of all it has to read is read, over all windows, never going back', async () => {
+    writeSmallHistory(sandbox, 0, 300);
+    await desk.run('sync --stream datadog.main --since 3h');
+    await rowsOf(
+      database,
+      `update logkeep.stream set covered = covered
+          - tstzmultirange(tstzrange(asked_from + interval '20 min', asked_from + interval '60 min'))
+          - tstzmultirange(tstzrange(asked_from + interval '80 min', asked_from + interval '100 min')) returning 1`,
+    );
+    const { out } = await desk.run('sync --stream datadog.main --since 3h --json');
+    const events = jsonLines(out);
+    expect(events.filter(({ event }) => event === 'window').length).toBeGreaterThanOrEqual(2);
+    const shares = events.flatMap(({ event, plan_share }) =>
+      event === 'stored' ? [plan_share as number] : [],
+    );
+    expect(shares).toEqual(shares.toSorted((a, b) => a - b));
+    // 40 minutes, 20, and the overlap of 15 with the tail.
+    expect(shares, 'after the first window').toContainEqual(expect.closeTo(40 / 75, 1));
+    expect(shares.at(-1)).toBe(1);
+  });
+
+  it('logs in plain lines among its talk, and in JSON where machines read', async () => {
+    writeSmallHistory(sandbox, 0, 10);
+    const line = 'sync --stream datadog.main --since 1h --log-level debug';
+    const plain = await desk.run(line);
+    expect(plain.err).toMatch(/^debug: datadog\.main: batch stored \(.*fetched \d+/m);
+    expect(plain.err).not.toMatch(/^\{/m);
+    const { err } = await desk.run(`${line} --json`);
+    expect(jsonLines(err).map(({ msg }) => msg)).toContain('batch stored');
+  });
+
   it('ends cleanly after --for, having stored what it read', async () => {
     writeSmallHistory(sandbox, 400, 0);
     slowAfter(4, 60_000);

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { amountText, bytesText, countText, lengthText, timeText } from '../../src/amounts.ts';
 import { exportLines } from '../../src/cli/shell.ts';
-import { printable, tableText } from '../../src/cli/table.ts';
+import { fittingText, printable, tableText } from '../../src/cli/table.ts';
 
 describe('a table', () => {
   it('puts numbers to the right, names what is null, and leaves no space at the ends of lines', () => {
@@ -15,6 +15,21 @@ describe('a table', () => {
         ],
       ),
     ).toBe('name      n   note\na         5   -\nbb     1000   x\n');
+  });
+
+  it('is blocks where it is wider than there is room', () => {
+    const within = (width: number | null) =>
+      fittingText(
+        ['name', 'n', 'note'],
+        [
+          ['a', 5, null],
+          ['b\u001b', 1000, 'x'],
+        ],
+        { width },
+      );
+    expect(within(null)).toBe('name         n   note\na            5   -\nb\\u001b   1000   x\n');
+    expect(within(21)).toBe(within(null));
+    expect(within(20)).toBe('a\n  n: 5\n  note: -\n\nb\\u001b\n  n: 1000\n  note: x\n');
   });
 
   it('lets no control character of a cell through', () => {

@@ -151,15 +151,19 @@ streams:
     ['overlap: 4d', 'overlap: "4d": expected at most the retention of 3d of qstash.x'],
     [
       'url: "https://u:s3cr3t@qstash.upstash.io"',
-      'url: "https://u:****@qstash.upstash.io/": expected an address such as https://qstash.upstash.io, without user, query or fragment',
+      'url: "https://u:****@qstash.upstash.io/": expected an address such as https://qstash.upstash.io, without user, query or fragment, and without /v1 or /v2',
     ],
     [
       'url: "https://qstash.upstash.io/?qstash_token=s3cr3t"',
-      'url: "https://qstash.upstash.io/?qstash_token=****": expected an address such as https://qstash.upstash.io, without user, query or fragment',
+      'url: "https://qstash.upstash.io/?qstash_token=****": expected an address such as https://qstash.upstash.io, without user, query or fragment, and without /v1 or /v2',
+    ],
+    [
+      'url: "https://qstash.upstash.io/v2"',
+      'url: "https://qstash.upstash.io/v2": expected an address such as https://qstash.upstash.io, without user, query or fragment, and without /v1 or /v2',
     ],
     [
       'url: qstash.upstash.io',
-      'url: "qstash.upstash.io": expected an address such as https://qstash.upstash.io, without user, query or fragment',
+      'url: "qstash.upstash.io": expected an address such as https://qstash.upstash.io, without user, query or fragment, and without /v1 or /v2',
     ],
     ['concurrency: 1.5', 'concurrency: 1.5: expected a whole number from 1 to 32'],
     ['max_body: 64', 'max_body: 64: expected a size such as 64MiB, from 1KiB to 511MiB'],
@@ -286,9 +290,10 @@ streams:
     expect(complaint(null, {}, { file: 'none.yaml' })).toMatch(
       /^none\.yaml: there is no such file: expected a settings/,
     );
-    expect(complaint(null, {}, { file: '.' })).toContain('EISDIR');
+    expect(complaint(null, {}, { file: '.' })).toContain('it is a folder');
+    expect(complaint(null, {}, { file: 'other.yaml/x.yaml' })).toContain('there is no such file');
     writeFileSync(path('bad.yaml'), Buffer.from([0xff, 0xfe, 0x00]));
-    expect(complaint(null, {}, { file: 'bad.yaml' })).toContain('UTF-8');
+    expect(complaint(null, {}, { file: 'bad.yaml' })).toContain('it is not text in UTF-8');
   });
 
   it('is not overlooked when it is named logkeep.yml', () => {

@@ -50,7 +50,8 @@ beforeAll(async () => {
   sandbox.qstash.history({ from: end - 4 * HOUR, to: end, messages: 4500 });
   sandbox.datadog.history({ from: end - 4 * HOUR, to: end, logs: 18_000 });
   tamper = await startTamper(server.url, ({ text }) => verdict(text));
-  await synced(['migrate']);
+  // The oldest part first: what is read newest first within one chain seldom changes what is known of a message.
+  await synced(['sync', '--since', '26h', '--until', new Date(end - 3.9 * HOUR).toISOString()]);
 });
 
 afterAll(async () => {
@@ -114,7 +115,7 @@ test('after 20 SIGKILLs, five of them inside a transaction, three restarts of Po
   expect(outcomes).toEqual(
     STREAMS.flatMap((stream) => [
       { stream, outcome: 'crashed', runs: WAYS.length },
-      { stream, outcome: 'done', runs: 1 },
+      { stream, outcome: 'done', runs: 2 },
     ]),
   );
   const counted = await query(
@@ -260,13 +261,33 @@ async function endLeases(): Promise<void> {
   await query(`update logkeep.sync_window set lease_until = clock_timestamp() - interval '1 s'`);
 }
 
-/** Messages whose state is not what their stored entries say. */
+/** Messages that do not stand where their stored entries say, by rules written down here once more. */
 async function messagesThatDisagree(): Promise<readonly unknown[]> {
   return query(
-    `select message_id, m.attempts, e.attempts as counted from logkeep.qstash_message m
-    full join (select stream, message_id, count(*) filter (where state = 'ACTIVE') as attempts
-      from logkeep.qstash_log group by 1, 2) e using (stream, message_id)
-    where m.attempts is distinct from e.attempts limit 3`,
+    `with entry as (
+      select stream, message_id, time, entry_id, state, error,
+        case when state in ('CANCELED', 'CANCELLED') then 1 when state = 'FAILED' then 2
+          when state = 'DELIVERED' then 3 else 0 end as terminal,
+        coalesce(array_position(array['CREATED', 'ACTIVE', 'ERROR', 'RETRY', 'CANCEL_REQUESTED'], state), 0) as rank
+      from logkeep.qstash_log),
+    standing as (
+      select distinct on (stream, message_id) stream, message_id, state, case when terminal > 0 then time end as finished_at
+      from entry
+      order by stream, message_id, terminal desc, case when terminal > 0 then time end, time desc, rank desc, entry_id desc),
+    failure as (
+      select distinct on (stream, message_id) stream, message_id, error as last_error from entry
+      where error is not null order by stream, message_id, time desc, rank desc, entry_id desc),
+    tried as (
+      select stream, message_id, (count(*) filter (where state = 'ACTIVE'))::integer as attempts from entry group by 1, 2),
+    said as (
+      select stream, message_id, state, finished_at, last_error, attempts
+      from standing join tried using (stream, message_id) left join failure using (stream, message_id)),
+    kept as (
+      select stream, message_id, state, finished_at, last_error, attempts from logkeep.qstash_message)
+    (select 'stored' as by, * from kept except select 'stored', * from said)
+    union all
+    (select 'entries', * from said except select 'entries', * from kept)
+    order by message_id, by limit 4`,
   );
 }
 

@@ -58,6 +58,17 @@ test('a span, or the part of one, that was never asked for is refused with what 
   expect([await stored(), world.sandbox.requests().length]).toEqual([[], requests]);
 });
 
+test('a span that begins up to two minutes before what is asked for is cut to it: `3d` said a little later', async () => {
+  await world.sync();
+  const before = await asked();
+  add(1.5);
+  const minutesBefore = (minutes: number) => ({ from: START - 2 * HOUR - minutes * 60_000, to: ago(1) });
+  const [result] = await world.sync({ again: minutesBefore(1.9) });
+  expect(result).toMatchObject({ outcome: 'done', totals: { fresh: 1 } });
+  expect((await asked())[0]?.asked_from).toEqual(before[0]?.asked_from);
+  await expect(world.sync({ again: minutesBefore(2.1) })).rejects.toThrow(/logkeep backfill/);
+});
+
 test('a first read takes a span again that its settings ask for, and no older one', async () => {
   add(1, 5);
   await expect(world.sync({ again: { from: ago(6), to: ago(4) } })).rejects.toThrow(/logkeep backfill/);

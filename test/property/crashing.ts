@@ -1,3 +1,4 @@
+import { Writable } from 'node:stream';
 import type pg from 'pg';
 import type { App } from '../../src/app.ts';
 import type { Clock } from '../../src/clock.ts';
@@ -54,7 +55,6 @@ const STATEMENTS: readonly (readonly [RegExp, Point])[] = [
   [/^begin;/, 'open a load'],
   [/^begin$/, 'begin'],
   [/^commit$/, 'commit'],
-  [/^copy /, 'copy'],
   [/logkeep\.checkpoint\(/, 'store'],
   [/^(create|alter) table logkeep/, 'make a partition'],
   [/logkeep:stream:|^insert into logkeep\.stream |^insert into logkeep\.run /, 'open the ledger'],
@@ -103,14 +103,22 @@ export function createMortal(crash: Crash | null, clock: Clock, met: (crash: Cra
         return (statement: unknown, ...rest: unknown[]) => {
           if (typeof statement === 'string')
             return live(pointOf(statement), () => value.call(target, statement, ...rest));
-          // A COPY is a stream: its end before the copy is the end after the statement that opened the load.
           if (dead) throw new Crashed();
-          if (crash?.point === 'copy' && ++visits === crash.nth) {
+          const last = crash?.point === 'copy' && ++visits === crash.nth;
+          if (last && crash.when === 'before') {
             met(crash);
             die();
             throw new Crashed();
           }
-          return value.call(target, statement, ...rest);
+          const copy: unknown = value.call(target, statement, ...rest);
+          // A COPY is a stream: Postgres has all its rows when it finishes.
+          if (last && copy instanceof Writable) {
+            copy.once('finish', () => {
+              met(crash);
+              die();
+            });
+          }
+          return copy;
         };
       },
     });

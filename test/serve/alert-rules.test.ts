@@ -41,6 +41,30 @@ describe('what counts as trouble', () => {
     expect(trouble).toMatchObject({ kind: 'lag', holdMs: 15 * MINUTE });
   });
 
+  it('a first read that gets on is none, however far behind; one that stands still is', () => {
+    const first = {
+      firstRead: true,
+      behindMs: 39 * HOUR,
+      storedAgoMs: 5 * MINUTE,
+      running: [runningOf({ fetched: 5 })],
+    };
+    expect(kinds(first)).toEqual([]);
+    expect(kinds({ ...first, storedAgoMs: 5 * MINUTE + 1 })).toEqual(['lag']);
+    expect(kinds({ ...first, running: [] })).toEqual(['lag']);
+    expect(kinds({ ...first, running: [runningOf({ fetched: 0 })] })).toEqual(['lag']);
+    expect(kinds({ ...first, running: [runningOf({ fetched: 5, job: 'backfill' })] })).toEqual(['lag']);
+    expect(kinds({ ...first, firstRead: false })).toEqual(['lag']);
+  });
+
+  it('what a first read begins with expires soon: that is told only if it lasts', () => {
+    const first = { firstRead: true, expiresInMs: MINUTE, running: [runningOf({ fetched: 5 })] };
+    const [held] = firingAlerts(modelOf(statusOf(first)), WATCHED, SETTINGS);
+    expect(held).toMatchObject({ kind: 'expiry', holdMs: 15 * MINUTE });
+    const [told] = firingAlerts(modelOf(statusOf({ ...first, running: [] })), WATCHED, SETTINGS);
+    expect(told).toMatchObject({ kind: 'expiry', holdMs: 0 });
+    expect(kinds({ expiresInMs: MINUTE, untouched: true })).toEqual([]);
+  });
+
   it('what expires sooner than the setting, but never more than half of the retention', () => {
     expect(kinds({ behindMs: MINUTE, expiresInMs: 12 * HOUR })).toEqual(['expiry']);
     expect(kinds({ behindMs: MINUTE, expiresInMs: 12 * HOUR + 1 })).toEqual([]);
@@ -89,6 +113,13 @@ describe('what counts as trouble', () => {
     expect(kinds(long, { ...SETTINGS, silenceMs: 2 * HOUR })).toEqual(['silence']);
     expect(kinds(long, { ...SETTINGS, silenceMs: 3 * HOUR })).toEqual([]);
     expect(kinds({ quiet: { ...quiet, lengthMs: 9 * DAY } }, { ...SETTINGS, silenceMs: null })).toEqual([]);
+  });
+
+  it('credentials that are refused, with the name of the stream once', () => {
+    const named = { ...failing, error: 'datadog.web: 403 Forbidden' };
+    expect(firingAlerts(modelOf(statusOf({ failing: named })), WATCHED, SETTINGS)).toMatchObject([
+      { kind: 'auth', sentence: 'the API refuses the credentials of datadog.web: 403 Forbidden' },
+    ]);
   });
 
   it('several at once are all told', () => {

@@ -36,6 +36,17 @@ test('a tick bears the time it was due at, which is the same for all who wait fo
   expect(second).toEqual(first);
 });
 
+test('a tick that fell due while the process was busy comes late, once, with the time it was due at', async () => {
+  const ticks: number[] = [];
+  cron = startCron([EVERY_SECOND], (_, atMs) => ticks.push(atMs), silentLog);
+  await pass(1_100);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_200);
+  await pass(300);
+  const [first = 0] = ticks;
+  expect([...ticks].sort((a, b) => a - b)).toEqual(ticks.map((_, n) => first + 1000 * n));
+  expect(ticks.length).toBeGreaterThan(2);
+});
+
 test('a clock that is put back an hour does not keep the timetable waiting for an hour', async () => {
   const ticks: number[] = [];
   cron = startCron([EVERY_SECOND], () => ticks.push(performance.now()), silentLog);

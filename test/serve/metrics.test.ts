@@ -43,6 +43,7 @@ function stored(requests: number, retries: number, fresh: number, more: object =
     kind: 'stored',
     window: { from: 0, to: 1 },
     share: null,
+    whole: null,
     totals: { windows: 0, fetched: fresh, fresh, known: 0, quarantined: 0 },
     meter: { requests, retries, waits: 0, waitMs: 0, bytes: 100, ...more },
   };

@@ -94,7 +94,7 @@ describe('one sentence says why a stream is where it is', () => {
   });
 
   it('credentials refused: said as such, with the error, and that no process runs if none does', () => {
-    const failing = { sinceMs: NOW - HOUR, runs: 60, kind: 'auth', error: '403 Forbidden' };
+    const failing = { sinceMs: NOW - HOUR, runs: 60, kind: 'auth', error: 'datadog.web: 403 Forbidden' };
     expect(why(late({ failing }), { processes: 0 })).toMatchObject({
       cause: 'auth',
       sentence: expect.stringContaining(

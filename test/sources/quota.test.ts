@@ -4,6 +4,7 @@ import { datadogAllowance } from '../../src/sources/datadog/api.ts';
 import { qstashAllowance } from '../../src/sources/qstash/client.ts';
 import { createGate, type QuotaGate, type Turn } from '../../src/sources/quota.ts';
 import type { Allowance, Answered, GateSettings } from '../../src/sources/ration.ts';
+import type { QuotaGrant } from '../../src/sources/shared-quota.ts';
 import { settle, type TestClock, testClock, turn } from './stand.ts';
 
 const OPEN: GateSettings = { concurrency: 8, spacingMs: 0, reserve: 0 };
@@ -275,6 +276,33 @@ describe('who waits', () => {
     await clock.advance(200);
     expect(next.sent).toBe(true);
     expect(told).toEqual([]);
+  });
+
+  test('is told the end once where only the plan of all knows when to ask again, unless it is the live log', async () => {
+    const clock = testClock();
+    const endsAt = clock.now() + 3_000_000;
+    let asked = 0;
+    const take = async (): Promise<QuotaGrant> => {
+      asked++;
+      const window = { limit: 300, remaining: 74, restMs: endsAt - clock.now(), windowId: null };
+      const others = { unbounded: false, periodMs: 3_600_000, others: 1, othersLive: 1 };
+      return { granted: 0, waitMs: 1_000, pauseMs: 0, window, ...others };
+    };
+    const told: Record<'live' | 'backfill', number[]> = { live: [], backfill: [] };
+    for (const [who, priority] of [
+      ['live', 2],
+      ['backfill', 8],
+    ] as const) {
+      const gate = createGate('toy', OPEN, { clock, random: () => 0.5, shared: { take } });
+      asked = 0;
+      hold(gate, { priority, onWait: (ms) => told[who].push(ms) });
+      for (let s = 0; s < 20; s++) await clock.advance(1_000);
+      expect(asked).toBeGreaterThan(5);
+      await gate.close();
+    }
+    expect(told.live.length).toBeGreaterThan(5);
+    expect(Math.max(...told.live)).toBeLessThan(1_500);
+    expect(told.backfill).toEqual([expect.closeTo(2_980_000, -4)]);
   });
 
   test('leaves within a second when it is aborted, and takes nobody else`s turn with it', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { CONSEQUENCE, LogkeepError } from '../../src/errors.ts';
+import { LogkeepError, REMEDY } from '../../src/errors.ts';
 import { createHttp } from '../../src/sources/http.ts';
 import { type Refusal, refusalError } from '../../src/sources/refusal.ts';
 import { plainApi, serve, testClock, turn } from './stand.ts';
@@ -21,7 +21,7 @@ const refusal = (changes: Partial<Refusal>): Refusal => ({
 });
 
 /** What a command prints of an error. */
-const line = ({ message, kind }: LogkeepError) => `${message} (${CONSEQUENCE[kind].remedy})`;
+const line = ({ message, kind }: LogkeepError) => `${message} (${REMEDY[kind]})`;
 
 describe('what is said of a refusal tells what to do once, and what fits it', () => {
   test.each<[Partial<Refusal>, string]>([

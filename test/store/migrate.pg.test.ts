@@ -84,6 +84,42 @@ test('a role that owns the database and is no superuser can migrate it', async (
   );
 });
 
+test('a message is found by its id alone, in a database of before too, and merges keep their key', async () => {
+  const { url } = await database(createMigratedDatabase);
+  await rows(
+    url,
+    `alter table logkeep.qstash_message drop constraint qstash_message_pkey,
+      add constraint qstash_message_pkey primary key (stream, message_id);
+    insert into logkeep.qstash_message (stream, message_id, state_at, state_id, state_rank, attempts)
+    select 'a', 'msg_' || n, now(), gen_random_uuid(), 1, 1 from generate_series(1, 3) n`,
+  );
+  const store = openStore(url);
+  await MIGRATIONS['0011_message_key']?.up(store.db);
+  await store.close();
+  expect(await rows(url, 'select count(*)::integer from logkeep.qstash_message')).toEqual([{ count: 3 }]);
+  // Postgres 18 finds an id behind the stream too, so the plan alone would not tell; those before it do not.
+  const keys = `select conname as name, pg_get_constraintdef(oid) as key from pg_constraint
+    where conrelid = 'logkeep.qstash_message'::regclass and contype = 'p'`;
+  expect(await rows(url, keys)).toEqual([
+    { name: 'qstash_message_pkey', key: 'PRIMARY KEY (message_id, stream)' },
+  ]);
+  const plan = (statement: string) =>
+    withClient(url, async (client) => {
+      await client.query('set enable_seqscan = off; set enable_bitmapscan = off');
+      const found = await client.query<{ 'QUERY PLAN': string }>(`explain (costs off) ${statement}`);
+      return found.rows.map((row) => row['QUERY PLAN'].trim());
+    });
+  expect(await plan(`select state from logkeep.qstash_message where message_id = 'msg_2'`)).toEqual([
+    'Index Scan using qstash_message_pkey on qstash_message',
+    `Index Cond: (message_id = 'msg_2'::text)`,
+  ]);
+  expect(
+    await plan(
+      `insert into logkeep.qstash_message select * from logkeep.qstash_message on conflict (stream, message_id) do nothing`,
+    ),
+  ).toContain('Conflict Arbiter Indexes: qstash_message_pkey');
+});
+
 /** What other tools query, so it stays. */
 const PUBLIC: Readonly<Record<string, readonly string[]>> = {
   qstash_log: [

@@ -64,6 +64,7 @@ test.each([
   'verify-full&sslrootcert=other',
   'require',
   'prefer',
+  'allow',
   'verify-ca&sslrootcert=other',
 ])('an address with sslmode=%s does not take a certificate that it has no reason to trust', async (mode) => {
   await expect(migrateToLatest(address(`sslmode=${mode}`))).rejects.toMatchObject({

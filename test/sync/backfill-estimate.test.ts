@@ -191,6 +191,11 @@ test('a backfill gets what the reserve and the live log leave of the quota', () 
   });
 });
 
+test('of a small quota one request a window is ours, whatever the reserve', () => {
+  const quota = { limit: 5, remaining: 5, resetMs: NOW + HOUR / 2, periodMs: HOUR };
+  expect(speedOf({ ...facts, reserve: 0.9, livePerMs: 0, quota }).quota).toMatchObject({ now: 1, each: 1 });
+});
+
 test('a quota window that is over counts for nothing, and one whose length nobody told is the shortest that fits', () => {
   const quota = { limit: 300, remaining: 0, resetMs: NOW - S, periodMs: HOUR };
   expect(speedOf({ ...facts, quota }).quota).toEqual({

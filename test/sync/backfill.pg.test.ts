@@ -197,6 +197,50 @@ test('a longer retention opens again what had expired', async () => {
   expect(await world.query('select kind from logkeep.gap')).toEqual([]);
 });
 
+test('a longer retention has a backfill read what was expired, without a sync before; the plan says so first', async () => {
+  const short = { retentionMs: 3 * HOUR, since: { agoMs: 5 * HOUR } };
+  await made({ settings: short, streams: ['qstash.main'] });
+  await world.sync();
+  expect(await world.query('select kind from logkeep.gap')).toEqual([{ kind: 'expired' }]);
+  const longer = { settings: { ...short, pageSize: 20, retentionMs: 24 * HOUR } };
+  const span = { from: ago(4.5 * HOUR), to: ago(4 * HOUR) };
+  const app = await world.open(longer);
+  const preview = await previewBackfill(app, app.streams[0] as (typeof app.streams)[number], span);
+  await app.close();
+  expect([preview.missing, preview.plan.windows.length > 0]).toEqual([[span], true]);
+  const [result] = await backfill({ span }, longer);
+  expect(outcomes([result as BackfillResult])).toEqual([DONE]);
+  const there = onceEach(world.sandbox.qstash.truth({ from: span.from, to: span.to })).length;
+  expect(result?.totals.fetched).toBe(there);
+  await world.sync({}, longer);
+  expect(await world.query('select kind from logkeep.gap')).toEqual([]);
+});
+
+test('a backfill that came too early is read in all by the next one, seconds later, at a longer retention', async () => {
+  await made({ settings: { retentionMs: 3 * HOUR }, streams: ['qstash.main'] });
+  await world.sync();
+  await backfill({ span: { from: ago(9 * HOUR), to: ago(7 * HOUR) } });
+  expect((await backfill())[0]?.left?.missing).toEqual([]);
+  const longer = { settings: { pageSize: 20, since: { agoMs: 2 * HOUR }, retentionMs: 24 * HOUR } };
+  const later = { from: ago(9 * HOUR) + 3 * S, to: ago(7 * HOUR) + 3 * S };
+  expect(outcomes(await backfill({ span: later }, longer))).toEqual([DONE]);
+  expect(await world.query('select kind from logkeep.gap')).toEqual([]);
+  const [row] = await world.query<{ all: boolean }>(
+    'select covered @> tstzrange($1, $2) as all from logkeep.stream',
+    [new Date(ago(9 * HOUR)), new Date(later.to)],
+  );
+  expect(row?.all).toBe(true);
+});
+
+test('what was lost before it was asked for is recorded once, however often it is asked for', async () => {
+  await made({ settings: { retentionMs: 3 * HOUR }, streams: ['qstash.main'] });
+  await world.sync();
+  const span = { from: ago(9 * HOUR), to: ago(7 * HOUR) };
+  await backfill({ span });
+  await backfill({ span });
+  expect(await world.query('select count(*)::integer as n from logkeep.backfill')).toEqual([{ n: 1 }]);
+});
+
 test('two backfills at once share the windows: every page is read once, and both end well', async () => {
   await made({ wrap: pageIsBatch });
   await world.sync();

@@ -66,27 +66,27 @@ const within = (promise: Promise<void>, ms: number) =>
 
 test('a batch is full at 5000 entries, rejects counted, and not before', () => {
   const hand = inHand();
-  hand.add(page(4_998), 0);
+  hand.add(page(4_998));
   expect(hand.full).toBe(false);
   const reject = { reason: 'no_time', timeMs: null, rawText: '{}' } as const;
-  hand.add(page(0, { entries: [...page(1).entries, reject] }), 0);
+  hand.add(page(0, { entries: [...page(1).entries, reject] }));
   expect(hand.full).toBe(true);
 });
 
 test('a batch is full at 16 MiB of bodies, and not before', () => {
   const hand = inHand();
-  hand.add(page(1, { bytes: 10 * MIB }), 0);
-  hand.add(page(1, { bytes: 6 * MIB - 1 }), 0);
+  hand.add(page(1, { bytes: 10 * MIB }));
+  hand.add(page(1, { bytes: 6 * MIB - 1 }));
   expect(hand.full).toBe(false);
-  hand.add(page(1, { bytes: 1 }), 0);
+  hand.add(page(1, { bytes: 1 }));
   expect(hand.full).toBe(true);
 });
 
 test('a batch is full, and due, a second after its first page', async () => {
   const hand = inHand();
-  hand.add(page(1), 0);
+  hand.add(page(1));
   await delay(400);
-  hand.add(page(1), 0);
+  hand.add(page(1));
   const due = hand.due();
   expect(hand.full).toBe(false);
   expect(await within(due.promise, 100)).toBe(false);
@@ -100,7 +100,7 @@ test('a batch is full, and due, a second after its first page', async () => {
 
 test('a wait for quota makes what is in hand due at once', async () => {
   const hand = inHand();
-  hand.add(page(1), 0);
+  hand.add(page(1));
   const due = hand.due();
   hand.wake();
   expect(await Promise.race([due.promise.then(() => 'due'), delay(500).then(() => 'late')])).toBe('due');
@@ -110,7 +110,7 @@ test('a wait for quota makes what is in hand due at once', async () => {
 test('a wait for quota that began just before the page was in hand makes it due at once; one that is over does not', async () => {
   const hand = inHand();
   hand.wake();
-  hand.add(page(1), 0);
+  hand.add(page(1));
   const due = hand.due();
   expect(await Promise.race([due.promise.then(() => 'due'), delay(500).then(() => 'late')])).toBe('due');
   due.cancel();
@@ -130,9 +130,9 @@ test('an empty hand is never due, whoever wakes it, and never full', async () =>
 
 test('what is handed over is of all pages, with the cursor and times of the last; then the hand is empty', () => {
   const hand = inHand();
-  hand.add(page(3, { next: 'a' as Cursor, readTo: 10, unknown: ['field:x'] }), 100);
-  hand.add(page(2, { next: 'b' as Cursor, readTo: 20, unknown: ['field:x', 'state:Y'] }), 200);
-  hand.add(page(0, { next: 'c' as Cursor, readTo: 30 }), 300);
+  hand.add(page(3, { next: 'a' as Cursor, readTo: 10, unknown: ['field:x'] }));
+  hand.add(page(2, { next: 'b' as Cursor, readTo: 20, unknown: ['field:x', 'state:Y'] }));
+  hand.add(page(0, { next: 'c' as Cursor, readTo: 30 }));
   const { content, ...rest } = hand.take();
   expect(content.fetched).toBe(5);
   expect(rest).toEqual({
@@ -140,7 +140,6 @@ test('what is handed over is of all pages, with the cursor and times of the last
     pages: 3,
     cursor: 'c',
     readTo: 30,
-    readAt: 300,
     lastEntryAt: 1,
   });
   expect([hand.empty, hand.full]).toEqual([true, false]);
@@ -153,7 +152,7 @@ test('an entry further than a day outside the window that was asked is a reject 
   const hand = inHand(taken, window);
   const near = [window.from - DAY, window.from, window.to, window.to + DAY - 1].map(row);
   const far = [row(window.to + DAY), row(window.from - DAY - 1), row(0)];
-  expect(hand.add(page(0, { entries: [...near, ...far] }), 0)).toBe(window.to + DAY - 1);
+  expect(hand.add(page(0, { entries: [...near, ...far] }))).toBe(window.to + DAY - 1);
   expect(taken.slice(0, 4)).toEqual(near);
   expect(taken.slice(4)).toEqual(
     far.map(({ timeMs, rawText }) => ({ reason: 'time_out_of_bounds', timeMs, rawText: rawText() })),
@@ -166,12 +165,12 @@ test('a batch is full with entries of a hundred UTC days, each of which takes lo
   const hand = inHand();
   const days = (from: number, to: number) =>
     Array.from({ length: 2 * (to - from) }, (_, n) => row((from + n / 2) * DAY));
-  hand.add(page(0, { entries: [...days(0, 60), ...days(0, 60)] }), 0);
-  hand.add(page(0, { entries: days(0, 99) }), 0);
+  hand.add(page(0, { entries: [...days(0, 60), ...days(0, 60)] }));
+  hand.add(page(0, { entries: days(0, 99) }));
   expect(hand.full).toBe(false);
-  hand.add(page(0, { entries: days(99, 100) }), 0);
+  hand.add(page(0, { entries: days(99, 100) }));
   expect(hand.full).toBe(true);
   hand.take();
-  hand.add(page(0, { entries: days(99, 100) }), 0);
+  hand.add(page(0, { entries: days(99, 100) }));
   expect(hand.full).toBe(false);
 });

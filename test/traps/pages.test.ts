@@ -1,15 +1,26 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { isFailure } from '../../src/errors.ts';
 import { parseEnvelope } from '../../src/json.ts';
 import { createRedactor } from '../../src/redact.ts';
 import { CONTAINER } from '../../src/sources/datadog/fields.ts';
 import { createNormaliser } from '../../src/sources/datadog/normalise.ts';
-import { readEntries } from '../../src/sources/entries.ts';
+import { type Entries, readEntries } from '../../src/sources/entries.ts';
 import { scanPage } from '../../src/tape/scan.ts';
 import { keeping } from '../sources/entries.ts';
 
 const ID = 'AQAAAYQPdOGI7j3tBQAAAABBWVFQZE9iM0FBQm9Scm1Mc0JEM25BQUE';
 const redactor = createRedactor(Buffer.alloc(32, 7));
+
+/** The entries of an answer; null where it was not read. */
+function entriesIn(text: string, keys: readonly string[], container: string | null): Entries | null {
+  try {
+    return readEntries({ body: Buffer.from(text), text }, keys, container).entries;
+  } catch (error) {
+    if (isFailure(error, 'protocol')) return null;
+    throw error;
+  }
+}
 
 /** The rows of a page of one log whose fields beside the timestamp are `fields`. */
 function rowsOf(fields: string) {
@@ -28,12 +39,12 @@ test.each([
 ])('a page that says twice what it holds was not read: %s ... %s', (before, after) => {
   const log = `{"id":"${ID}","content":{"timestamp":"2022-10-25T14:03:49.000Z"}}`;
   const text = `{${before}"logs":[${log}]${after}}`;
-  expect(readEntries({ body: Buffer.from(text), text }, ['logs'], CONTAINER.v1).entries).toBe(null);
+  expect(entriesIn(text, ['logs'], CONTAINER.v1)).toBe(null);
 });
 
 describe('an answer that may hold its entries under either of two keys', () => {
   const KEYS = ['events', 'logs'];
-  const read = (text: string) => readEntries({ body: Buffer.from(text), text }, KEYS, null).entries;
+  const read = (text: string) => entriesIn(text, KEYS, null);
 
   test.each([
     '{"events":[],"logs":[{"messageId":"a"}]}',
@@ -60,16 +71,16 @@ describe('an answer that may hold its entries under either of two keys', () => {
     },
   );
 
-  test('is read, quickly or patiently, exactly where each key comes once at most, one is an array and the other null', () => {
+  test('is read, quickly or patiently, exactly where each name comes once at most, one is an array and the other null', () => {
     const key = fc.constantFrom('events', 'logs', 'l\\u006fgs', 'cursor', 'more');
     const value = fc.constantFrom('null', '[]', '[{"a":1}]', '[{},{}]', '[1]', '{}', '1', '"x"', 'true');
     fc.assert(
       fc.property(fc.array(fc.tuple(key, value), { maxLength: 4 }), (members) => {
         const text = `{${members.map(([name, json]) => `"${name}":${json}`).join()}}`;
-        const held = KEYS.map((name) => members.filter(([one]) => JSON.parse(`"${one}"`) === name));
-        const said = held.flat().filter(([, json]) => json !== 'null');
+        const names = members.map(([name]) => JSON.parse(`"${name}"`) as string);
+        const said = members.filter(([, json], at) => KEYS.includes(names[at] ?? '') && json !== 'null');
         const [[, array] = ['', '']] = said;
-        const whole = said.length === 1 && array.startsWith('[') && held.every(({ length }) => length < 2);
+        const whole = said.length === 1 && array.startsWith('[') && new Set(names).size === names.length;
         const length = whole ? (JSON.parse(array) as unknown[]).length : null;
         const patient = parseEnvelope(text, KEYS);
         expect(patient.key === null ? null : patient.entries.length).toBe(length);

@@ -35,7 +35,7 @@ function encoded(poisoned: boolean, waits: boolean): (Buffer | null)[] {
     if (entries === null) throw new Error('no entries');
     const frame = { next: null, dateMs: NOW, bytes: text.length, readTo: null };
     const before = released;
-    hand.add(lazyPage(frame, entries, normalise), NOW);
+    hand.add(lazyPage(frame, entries, normalise));
     expect(released - before).toBe(waits ? 0 : 1);
   }
   hand.take();

@@ -1,5 +1,7 @@
 import { LogkeepError } from '../../errors.ts';
+import { repeatedName } from '../../json-scan.ts';
 import type { Ms, Span } from '../../model.ts';
+import { checkErrors, repeats } from '../entries.ts';
 import type { Api } from '../exchange.ts';
 import { quote } from '../refusal.ts';
 import type { CountOptions, HourCount } from '../source.ts';
@@ -37,7 +39,7 @@ export async function countHours(
       ...(o.onWait === undefined ? {} : { onWait: o.onWait }),
       ...(o.priority === undefined ? {} : { priority: o.priority }),
     },
-    ({ text }) => readAnswer(JSON.parse(text), window),
+    ({ text }) => readAnswer(text, window),
   );
 }
 
@@ -54,7 +56,11 @@ function requestBody(search: Search, window: Span): string {
   });
 }
 
-function readAnswer(answer: unknown, window: Span): readonly HourCount[] {
+function readAnswer(text: string, window: Span): readonly HourCount[] {
+  const answer: unknown = JSON.parse(text);
+  const repeated = repeatedName(text);
+  if (repeated !== null) throw repeats(repeated);
+  checkErrors(answer);
   checkMeta(member(answer, 'meta'));
   const buckets = member(member(answer, 'data'), 'buckets');
   if (!Array.isArray(buckets) || buckets.length > 1) throw unknown('one bucket or none', buckets);

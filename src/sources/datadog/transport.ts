@@ -78,7 +78,8 @@ export const v2: Transport = {
     const meta = member(envelope, 'meta');
     checkMeta(meta);
     // The end is an answer without a cursor, `{"data":[]}` as a rule.
-    return { entries, next: cursorText(member(member(meta, 'page'), 'after'), 'meta.page.after') };
+    const page = objectOrNone(member(meta, 'page'), 'meta.page');
+    return { entries, next: cursorText(member(page, 'after'), 'meta.page.after') };
   },
   place(cursor) {
     try {
@@ -97,7 +98,7 @@ function timeOf(window: Span): { readonly from: string; readonly to: string } {
 /** Throws unless a v2 answer's `meta` lets it pass for whole: `timeout`, or `protocol` for anything else that is amiss. */
 export function checkMeta(meta: unknown): void {
   // Older recordings have none; what is there must say that the query was finished.
-  const status = member(meta, 'status');
+  const status = member(objectOrNone(meta, 'meta'), 'status');
   if (status !== undefined) checkStatus(status);
   const warnings = member(meta, 'warnings') ?? [];
   if (!Array.isArray(warnings) || warnings.length > 0) {
@@ -122,6 +123,16 @@ function cursorText(value: unknown, name: string): string | null {
   if (value === undefined || value === null || value === '') return null;
   if (typeof value === 'string') return value;
   throw new LogkeepError('protocol', `\`${name}\` is a ${typeof value}: expected text`);
+}
+
+/** What a missing object and null say is nothing; anything else that is no object may say what we cannot read. */
+function objectOrNone(value: unknown, name: string): unknown {
+  if (value === undefined || value === null) return null;
+  if (typeof value === 'object' && !Array.isArray(value)) return value;
+  throw new LogkeepError(
+    'protocol',
+    `\`${name}\` is ${Array.isArray(value) ? 'an array' : `a ${typeof value}`}: expected an object`,
+  );
 }
 
 function unknownEnvelope(expected: string, envelope: Readonly<Record<string, unknown>>): LogkeepError {

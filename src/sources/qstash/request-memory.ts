@@ -15,11 +15,12 @@ import type { QstashField } from './fields.ts';
 import { type Request, readRequest } from './request.ts';
 import { type Sent, SentReader } from './sent.ts';
 
-/** So many messages are remembered, and so many slabs of what was sent. */
+/** So many messages are remembered, and so many slabs of what was sent: 8 MiB in all. */
 const REMEMBERED = 5_000;
 /** A power of two, at least half of them free; twice as many when they are not. */
 const FIRST_SLOTS = 256;
 const SLABS = 32;
+/** What is longer is not remembered, but read from each entry: a slab of its own would have no bound. */
 const SLAB_BYTES = 256 * 1024;
 
 /** A message, and what was sent with it. */
@@ -53,10 +54,10 @@ export function createRequestMemory(redactor: Redactor): RequestMemory {
   let at = 0;
   let slabs = 0;
 
-  /** Makes room for a message's bytes in the slab; all others may be forgotten for it. */
+  /** Makes room for a message's bytes, at most a slab's, in the slab; all others may be forgotten for it. */
   function makeRoom(length: number): void {
     if (at + length > slab.length) {
-      slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, length));
+      slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
       at = 0;
       slabs += 1;
     }
@@ -74,11 +75,16 @@ export function createRequestMemory(redactor: Redactor): RequestMemory {
       const member = sent.members[index] as number;
       at += bytes.copy(slab, at, nameFrom(tape, member), memberTo(tape, member));
     }
+    const { messageId, request } = readSent(tape, id, sent);
+    return { messageId, request, slab, from, sentFrom, to: at };
+  }
+
+  function readSent(tape: Tape, id: number, sent: Sent): Remembered {
     const messageId = memberText(tape, id);
     const request =
       reader.read(messageId) ??
       readRequest({ messageId, value: valuesOf(tape, sent), odd: null, plain: true }, redactor);
-    return { messageId, request, slab, from, sentFrom, to: at };
+    return { messageId, request };
   }
 
   /** The slot of the message whose id these bytes are: its own, or the free one where it belongs. */
@@ -106,7 +112,9 @@ export function createRequestMemory(redactor: Redactor): RequestMemory {
       reader.show(tape, sent);
       const found = slots[slotOf(bytes, from, to)] as Place | null;
       if (found !== null && isSame(tape, sent, found)) return found;
-      makeRoom(bytesOf(tape, id, sent));
+      const length = bytesOf(tape, id, sent);
+      if (length > SLAB_BYTES) return readSent(tape, id, sent);
+      makeRoom(length);
       if (known * 2 >= slots.length) grow();
       const slot = slotOf(bytes, from, to);
       if (slots[slot] === null) known += 1;

@@ -1,0 +1,50 @@
+import { LogkeepError } from '../errors.ts';
+import type { Progress } from './ledger.ts';
+import type { WindowEnd } from './window.ts';
+
+/** Windows planned anew or lost in a row without a new entry: something is wrong that no smaller window cures. */
+const MOST_REPLANS = 60;
+/** So many plans in a row from the same progress: their windows were read to the end, and the next will change nothing either. */
+const MOST_PLANS = 5;
+
+/** Watches a run for work that gets nowhere: each round costs requests, and there would be no end of them. */
+export class Headway {
+  readonly #stream: string;
+  #replans = 0;
+  #plans = 0;
+  #last = '';
+
+  constructor(stream: string) {
+    this.#stream = stream;
+  }
+
+  /** A plan was made from this progress. Throws LogkeepError `protocol` where it is the same over and over. */
+  planned({ askedFrom, covered, expired, oversize, young, settled }: Progress): void {
+    const made = JSON.stringify([askedFrom, covered, expired, oversize, young, settled]);
+    this.#plans = made === this.#last ? this.#plans + 1 : 0;
+    this.#last = made;
+    if (this.#plans < MOST_PLANS) return;
+    throw new LogkeepError(
+      'protocol',
+      `${this.#stream}: the same time was read ${this.#plans} times to its end, and none of it could be claimed: expected answers of one chain whose Date does not jump`,
+    );
+  }
+
+  /** A window ended so. Throws LogkeepError `protocol` where one after the other is given up. */
+  ended(end: WindowEnd): void {
+    if (end === 'done') this.#replans = 0;
+    if (end === 'replanned' || end === 'lost') this.#replans += 1;
+    if (this.#replans <= MOST_REPLANS) return;
+    throw new LogkeepError(
+      'protocol',
+      `${this.#stream}: windows were planned anew or lost ${this.#replans} times in a row without getting anywhere; nothing was claimed`,
+    );
+  }
+
+  /** A batch was stored. */
+  stored(fresh: number): void {
+    if (fresh === 0) return;
+    this.#replans = 0;
+    this.#plans = 0;
+  }
+}

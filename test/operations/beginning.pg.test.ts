@@ -1,0 +1,127 @@
+import { afterEach, expect, test } from 'vitest';
+import type { Log } from '../../src/log.ts';
+import { readStatus, type StreamStatus } from '../../src/store/status.ts';
+import { createWorld, pageIsBatch, START, type World, type WorldOptions } from '../world.ts';
+
+const S = 1_000;
+const MINUTE = 60 * S;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+let world: World;
+
+afterEach(() => world.close());
+
+/** Two days and more of QStash's log, at a retention of a day. */
+async function made(options: WorldOptions = {}): Promise<void> {
+  world = await createWorld({
+    ...options,
+    settings: { pageSize: 20, retentionMs: DAY, since: { agoMs: DAY }, ...options.settings },
+    sandbox: { qstash: { retentionMs: DAY, lateness: { minMs: 0, maxMs: 0 } } },
+  });
+  world.sandbox.qstash.history({ from: START - 2 * DAY, to: START - MINUTE, messages: 100 });
+}
+
+const refused = () => world.sandbox.faults.next('qstash', { kind: 'refuse' });
+const gaps = () => world.query('select kind from logkeep.gap');
+async function begins(): Promise<number> {
+  const [row] = await world.query<{ asked_from: Date }>('select asked_from from logkeep.stream');
+  return +(row as { asked_from: Date }).asked_from;
+}
+async function status(): Promise<StreamStatus> {
+  const app = await world.open();
+  const [only] = await readStatus(app.store.db).finally(() => app.close());
+  return only as StreamStatus;
+}
+const floor = (ms: number) => Math.floor(ms / S) * S;
+
+test('a first run that failed before anything was stored fixes no beginning: the next one begins later, and nothing is lost', async () => {
+  await made();
+  refused();
+  expect((await world.sync())[0]?.error?.kind).toBe('auth');
+  const first = await begins();
+  expect(await status()).toMatchObject({ untouched: true });
+  world.clock.advance(101 * S);
+  expect((await world.sync())[0]?.outcome).toBe('done');
+  expect(await begins()).toBe(first + 101 * S);
+  expect(await gaps()).toEqual([]);
+  expect(await status()).toMatchObject({ untouched: false, firstRead: false });
+});
+
+test('so does one that was stopped at once, whatever was asked for by length of time', async () => {
+  await made();
+  await world.sync({ mayRequest: () => false });
+  world.clock.advance(MINUTE);
+  await world.sync({ since: { agoMs: 3 * HOUR } });
+  expect(await begins()).toBe(floor(START + MINUTE - 3 * HOUR));
+  expect(await gaps()).toEqual([]);
+});
+
+test('a batch of a window keeps the beginning where it is', async () => {
+  await made({ wrap: pageIsBatch });
+  let allowance = 1;
+  await world.sync({ mayRequest: () => allowance-- > 0 });
+  expect(
+    await world.query('select isempty(covered) as nothing, pages from logkeep.stream, logkeep.sync_window'),
+  ).toEqual([{ nothing: true, pages: 1 }]);
+  const first = await begins();
+  expect(await status()).toMatchObject({ untouched: false, firstRead: true });
+  world.clock.advance(101 * S);
+  await world.sync();
+  expect(await begins()).toBe(first);
+  expect(await gaps()).toEqual([{ kind: 'expired' }]);
+});
+
+test('coverage of any size keeps the beginning where it is', async () => {
+  await made();
+  refused();
+  await world.sync();
+  const first = await begins();
+  await world.query('update logkeep.stream set covered = tstzmultirange(tstzrange($1, $2))', [
+    new Date(START - HOUR),
+    new Date(START - HOUR + S),
+  ]);
+  world.clock.advance(101 * S);
+  await world.sync();
+  expect(await begins()).toBe(first);
+});
+
+test('a time that was fixed is owed from the first run on, also one of which nothing was stored', async () => {
+  await made();
+  refused();
+  const since = { atMs: floor(START - DAY + MINUTE) };
+  await world.sync({ since });
+  world.clock.advance(101 * S);
+  await world.sync({ since });
+  expect(await begins()).toBe(since.atMs);
+  expect(await gaps()).toEqual([{ kind: 'expired' }]);
+});
+
+test('more than the API shows is asked for not without a warning before the reading; the settings are warned of once', async () => {
+  const said: string[] = [];
+  const note = (_: object, message: string) => void said.push(message);
+  const log: Log = { debug() {}, info() {}, warn: note, error: note };
+  await made({ log });
+  let warned = 0;
+  await world.sync({
+    since: { agoMs: 3 * DAY },
+    watch: (_, event) => {
+      if (event.kind === 'window' && warned === 0) warned = said.length;
+    },
+  });
+  expect([warned, said]).toEqual([
+    1,
+    [
+      '--since: 3d: reaches 2 d beyond the retention of 1 d: what the API does not hold any more will be listed as expired by `logkeep gaps`, for good; set `retention` if your plan or index keeps entries longer, or ask for a shorter --since',
+    ],
+  ]);
+  said.length = 0;
+  await world.sync();
+  await world.sync({ since: { agoMs: DAY } });
+  expect(said).toEqual([]);
+  const longer = { settings: { retentionMs: DAY, since: { agoMs: 9 * DAY } } };
+  await world.sync({}, longer);
+  expect(said).toEqual([expect.stringMatching(/^since: 9d: reaches 5 d 23 h beyond the retention of 1 d: /)]);
+  world.clock.advance(HOUR);
+  await world.sync({}, longer);
+  expect(said).toHaveLength(1);
+});
