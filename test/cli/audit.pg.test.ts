@@ -20,8 +20,8 @@ afterEach(async () => {
 describe('audit', () => {
   it('proves a complete copy with exit 0, and says what is missing, and what to do, with exit 1', async () => {
     writeSmallHistory(sandbox, 60, 300);
-    await desk.run('sync');
-    const sound = await desk.run('audit');
+    await desk.runHere('sync');
+    const sound = await desk.runHere('audit');
     expect(sound.out).toMatch(
       /^qstash\.main: .* to .*: complete; 0 % settled, \d+(\.\d)? % compared with the API/m,
     );
@@ -36,7 +36,7 @@ describe('audit', () => {
         where timestamp < date_trunc('hour', now() - interval '20 min') order by timestamp desc limit 1) returning timestamp`,
     );
     expect(lost).toBeDefined();
-    const broken = await desk.run('audit');
+    const broken = await desk.runHere('audit');
     expect(broken.code).toBe(1);
     expect(broken.out).toMatch(/^qstash\.main: .*: complete; /m);
     expect(broken.out).toMatch(/^datadog\.main: .*: NOT proven; /m);
@@ -44,25 +44,25 @@ describe('audit', () => {
       broken.err,
     )?.[1];
     expect(remedy).toMatch(/^sync --stream datadog\.main --again /);
-    const counted = await desk.run('audit --stream datadog.main --by count --json');
+    const counted = await desk.runHere('audit --stream datadog.main --by count --json');
     expect(counted.code).toBe(1);
     expect(JSON.parse(counted.out)).toMatchObject({
       sound: false,
       streams: [{ stream: 'datadog.main', by: 'count', differences: [{ kind: 'count' }] }],
     });
-    expect((await desk.run(remedy ?? '')).code).toBe(0);
-    expect((await desk.run('audit --json --stream datadog.main')).code).toBe(0);
+    expect((await desk.runHere(remedy ?? '')).code).toBe(0);
+    expect((await desk.runHere('audit --json --stream datadog.main')).code).toBe(0);
   }, 60_000);
 
   it('says of a stream that was never read what to do, with exit 1', async () => {
-    await desk.run('migrate');
-    const { code, out, err } = await desk.run('audit --stream qstash.main');
+    await desk.runHere('migrate');
+    const { code, out, err } = await desk.runHere('audit --stream qstash.main');
     expect([code, out]).toEqual([1, 'qstash.main: never read\n']);
     expect(err).toContain('To do: run `logkeep sync --stream qstash.main`');
   });
 
   it('refuses what cannot be counted, and spans that are none, before it asks the API for anything', async () => {
-    await desk.run('migrate');
+    await desk.runHere('migrate');
     for (const [line, complaint] of [
       ['audit --by count', '--by: "count": the API of qstash.main does not count: expected keys'],
       ['audit --by sum', '--by: "sum": expected keys or count'],
@@ -71,7 +71,7 @@ describe('audit', () => {
       ['audit --since 1d --from 1d', '--since: expected without --from'],
       ['audit --stream qstash.mian', 'did you mean qstash.main?'],
     ] as const) {
-      const { code, err } = await desk.run(line);
+      const { code, err } = await desk.runHere(line);
       expect({ line, code }).toEqual({ line, code: 2 });
       expect(err).toContain(complaint);
     }

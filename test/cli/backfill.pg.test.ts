@@ -53,17 +53,17 @@ function jsonLines(text: string): readonly Record<string, unknown>[] {
 describe('backfill', () => {
   it('without --to ends where all can be claimed, at whatever moment of a second it begins', async () => {
     for (let run = 0; run < 3; run++) {
-      const { code, out } = await desk.run('backfill --from 30m');
+      const { code, out } = await desk.runHere('backfill --from 30m');
       expect(out).not.toContain('missing');
       expect(code).toBe(0);
     }
   });
 
   it('tells a plan without asking or changing anything, then reads what was chosen, and a second time nothing is missing', async () => {
-    expect((await desk.run('sync --since 1h')).code).toBe(0);
+    expect((await desk.runHere('sync --since 1h')).code).toBe(0);
     const asked = sandbox.requests().length;
     const chosen = `--from ${iso(now - 10 * HOUR)} --to ${iso(now - HOUR / 2)}`;
-    const plan = await desk.run(`backfill ${chosen} --dry-run`);
+    const plan = await desk.runHere(`backfill ${chosen} --dry-run`);
     expect(plan.code).toBe(0);
     expect(plan.err).toBe('');
     expect(plan.out).toMatch(
@@ -75,23 +75,23 @@ describe('backfill', () => {
     expect(sandbox.requests().length).toBe(asked);
     expect(await rowsOf(database, 'select * from logkeep.backfill')).toEqual([]);
 
-    const done = await desk.run(`backfill ${chosen}`);
+    const done = await desk.runHere(`backfill ${chosen}`);
     expect([done.code, done.err.includes('windows, oldest first')]).toEqual([0, true]);
     expect(done.out).toMatch(/^qstash\.main: all there: [\d,]+ new entries/m);
     await expectStored(now - 10 * HOUR);
-    const again = await desk.run(`backfill ${chosen} --json`);
+    const again = await desk.runHere(`backfill ${chosen} --json`);
     expect(again.code).toBe(0);
     expect(jsonLines(again.out).filter(({ event }) => event === 'end')).toMatchObject([
       { stream: 'qstash.main', outcome: 'done', requests: 0, missing: [] },
       { stream: 'datadog.main', outcome: 'done', requests: 0, missing: [] },
     ]);
-    const nothing = await desk.run('backfill');
+    const nothing = await desk.runHere('backfill');
     expect(nothing.code).toBe(0);
     expect(nothing.err).toContain('qstash.main: no backfill is open');
     // Once is enough.
     expect(nothing.out).toBe('');
 
-    const old = await desk.run('backfill --from 9d --to 8d --stream qstash.main');
+    const old = await desk.runHere('backfill --from 9d --to 8d --stream qstash.main');
     expect([old.code, old.err]).toEqual([
       0,
       expect.stringContaining('set `retention` (now 3 d) to that of your plan or index first'),
@@ -100,18 +100,18 @@ describe('backfill', () => {
   });
 
   it('takes both ends of one now, so that a span is as long as it was said to be', async () => {
-    expect((await desk.run('sync --since 1h --stream qstash.main')).code).toBe(0);
+    expect((await desk.runHere('sync --since 1h --stream qstash.main')).code).toBe(0);
     for (const [line, missing] of [
       ['--from 2d --to 1d', '1 d'],
       ['--from 71h --to 24h', '1 d 23 h'],
     ]) {
-      const { out } = await desk.run(`backfill ${line} --stream qstash.main --dry-run`);
+      const { out } = await desk.runHere(`backfill ${line} --stream qstash.main --dry-run`);
       expect(out).toContain(`: ${missing} are missing\n`);
     }
   });
 
   it('tells how much of all it has to read is read, over all windows, never going back', async () => {
-    const { out } = await desk.run('backfill --from 6h --to 1h --json');
+    const { out } = await desk.runHere('backfill --from 6h --to 1h --json');
     for (const name of ['qstash.main', 'datadog.main']) {
       const shares = jsonLines(out)
         .filter(({ stream, event }) => stream === name && event === 'stored')
@@ -123,7 +123,7 @@ describe('backfill', () => {
   });
 
   it('goes on after a SIGKILL in the middle, with nothing twice and nothing lost', async () => {
-    expect((await desk.run('sync --since 1h')).code).toBe(0);
+    expect((await desk.runHere('sync --since 1h')).code).toBe(0);
     sandbox.faults.every(1, { kind: 'slow', ms: 150 });
     const chosen = `--from ${iso(now - 11 * HOUR)} --to ${iso(now - HOUR / 2)}`;
     for (let kills = 0; kills < 3; kills++) {
@@ -136,7 +136,7 @@ describe('backfill', () => {
       await world.query(`update logkeep.sync_window set lease_until = clock_timestamp() - interval '1 s'`);
     }
     sandbox.faults.clear();
-    const last = await desk.run('backfill');
+    const last = await desk.runHere('backfill');
     expect({ code: last.code, err: last.code === 0 ? '' : last.err }).toEqual({ code: 0, err: '' });
     await expectStored(now - 11 * HOUR);
     expect(await rowsOf(database, 'select * from logkeep.gap')).toEqual([]);
@@ -149,7 +149,7 @@ describe('backfill', () => {
   }, 90_000);
 
   it('stops cleanly, shows what is left as a hole, and can be given up', async () => {
-    expect((await desk.run('sync --since 1h')).code).toBe(0);
+    expect((await desk.runHere('sync --since 1h')).code).toBe(0);
     sandbox.faults.every(1, { kind: 'slow', ms: 300 });
     const command = desk.start(`backfill --from ${iso(now - 11 * HOUR)} --to ${iso(now - HOUR)}`);
     await expect.poll(batches, { timeout: 20_000, interval: 25 }).toBeGreaterThan(2);
@@ -158,11 +158,11 @@ describe('backfill', () => {
     expect(stopped.code).toBe(1);
     expect(stopped.out).toContain('stopped before the end');
     expect(stopped.err).toContain('run `logkeep backfill` to go on');
-    const gaps = await desk.run('gaps');
+    const gaps = await desk.runHere('gaps');
     expect([gaps.code, gaps.err.includes('logkeep backfill')]).toEqual([1, true]);
-    const cancelled = await desk.run('backfill --cancel');
+    const cancelled = await desk.runHere('backfill --cancel');
     expect(cancelled.out).toContain('1 backfill cancelled; what was read stays');
-    expect((await desk.run('gaps')).code).toBe(0);
+    expect((await desk.runHere('gaps')).code).toBe(0);
   });
 
   it('says what cannot be read before it expires, and by how much', async () => {
@@ -171,14 +171,14 @@ describe('backfill', () => {
     sandbox.datadog.history({ from: now - HOUR, to: now - 60_000, logs: 4_000 });
     desk.clear();
     desk = createDesk({ ...sandbox.env, DATABASE_URL: database.url });
-    await desk.run('sync --since 1h --stream datadog.main --max-requests 2');
-    const { out, code } = await desk.run('backfill --from 71h --stream datadog.main --dry-run --json');
+    await desk.runHere('sync --since 1h --stream datadog.main --max-requests 2');
+    const { out, code } = await desk.runHere('backfill --from 71h --stream datadog.main --dry-run --json');
     expect(code).toBe(0);
     const [plan] = jsonLines(out);
     expect(plan).toMatchObject({ stream: 'datadog.main', event: 'plan', in_time: false });
     expect(plan?.late_ms).toBeGreaterThan(HOUR);
     expect(plan?.lost_ms).toBeGreaterThan(HOUR);
-    const text = await desk.run('backfill --from 71h --stream datadog.main --dry-run');
+    const text = await desk.runHere('backfill --from 71h --stream datadog.main --dry-run');
     expect(text.out).toMatch(/it cannot all be read before it expires by .*: about .* will be lost/);
   });
 
@@ -191,7 +191,7 @@ describe('backfill', () => {
     ['--cancel --dry-run', '--cancel: expected without --from, --to and --dry-run'],
     ['--from 1h --stream qstash.mian', 'did you mean qstash.main?'],
   ])('refuses %s with exit 2 before anything starts', async (line, said) => {
-    const { code, err } = await desk.run(`backfill ${line}`);
+    const { code, err } = await desk.runHere(`backfill ${line}`);
     expect([code, err]).toEqual([2, expect.stringContaining(said)]);
     expect(sandbox.requests()).toEqual([]);
   });

@@ -45,7 +45,7 @@ async function sql(...statements: readonly string[]): Promise<void> {
 }
 
 async function check(): Promise<{ code: number | null; found: readonly Finding[] }> {
-  const { code, out } = await desk.run('check --json');
+  const { code, out } = await desk.runHere('check --json');
   const { findings } = JSON.parse(out) as { findings: readonly Finding[] };
   return { code, found: findings.filter(({ subject, level }) => subject === 'database' && level !== 'ok') };
 }
@@ -55,7 +55,7 @@ async function follow(found: readonly Finding[]): Promise<void> {
   for (const { remedy } of found) await sql(remedy ?? '');
   expect(await check()).toEqual({ code: 0, found: [] });
   const shown = writeSmallHistory(sandbox, 20, 50);
-  const { code, out, err } = await desk.run('sync');
+  const { code, out, err } = await desk.runHere('sync');
   expect([code, err]).toEqual([0, expect.not.stringContaining('denied')]);
   expect(out).toContain(`${shown.qstash} new entries`);
   expect(out).toContain(`${shown.datadog} new entries`);
@@ -73,7 +73,7 @@ describe('check asks whether the role may do what a sync does', () => {
       'grant usage on schema logkeep to worker',
       'grant select on all tables in schema logkeep to worker',
     );
-    expect((await desk.run('sync')).code).toBe(1);
+    expect((await desk.runHere('sync')).code).toBe(1);
     const { code, found } = await check();
     expect(code).toBe(1);
     expect(texts(found)).toEqual([

@@ -24,7 +24,7 @@ afterEach(async () => {
 });
 
 async function check(env: Readonly<Record<string, string>> = {}) {
-  const { code, out, err } = await desk.run('check --json', env);
+  const { code, out, err } = await desk.runHere('check --json', env);
   const { ok, findings } = JSON.parse(out) as { ok: boolean; findings: readonly Finding[] };
   const at = (wanted: Finding['level']) => findings.filter(({ level }) => level === wanted);
   return { code, ok, err, findings, troubles: at('trouble'), notes: at('note') };
@@ -37,7 +37,7 @@ describe('check', () => {
     expect(findings.filter(({ found }) => found.includes('takes the key'))).toHaveLength(2);
     expect(sandbox.requests()).toHaveLength(2);
     expect(await rowsOf(database, 'select from logkeep.stream')).toEqual([]);
-    const text = await desk.run('check');
+    const text = await desk.runHere('check');
     expect(text.out).toMatch(
       /^ok +qstash\.main +the API takes the key; answered in .*, quota left \d+ of 100$/m,
     );
@@ -98,7 +98,7 @@ describe('check', () => {
       },
     ]);
     expect(err).toBe('');
-    expect((await desk.run('check')).out).toMatch(/^note +database +not migrated yet/m);
+    expect((await desk.runHere('check')).out).toMatch(/^note +database +not migrated yet/m);
     expect(await rowsOf(database, "select to_regnamespace('logkeep') as schema")).toEqual([{ schema: null }]);
   });
 
@@ -116,7 +116,7 @@ describe('check', () => {
   });
 
   it('warns of time that expires unread soon', async () => {
-    await desk.run('sync --stream qstash.main');
+    await desk.runHere('sync --stream qstash.main');
     await rowsOf(
       database,
       "update logkeep.stream set asked_from = now() - interval '2 h', retention = '130 min', covered = '{}'",
@@ -185,7 +185,7 @@ describe('check', () => {
     expect(notes.map(({ subject, found }) => `${subject} ${found}`)).toEqual([
       mayOverlap('datadog.either', 'datadog.web'),
     ]);
-    expect((await desk.run('check')).err).toMatch(/^datadog\.either: to do: narrow the filters of/m);
+    expect((await desk.runHere('check')).err).toMatch(/^datadog\.either: to do: narrow the filters of/m);
   });
 });
 
@@ -209,7 +209,7 @@ describe('a schedule that asks for more than the quota carries', () => {
     expect(await told()).toEqual([
       'datadog.web its schedule "*/5 * * * * *", with the others of its credential, asks for 780 requests an hour, and the quota allows 270 beyond the reserve: it is read every 18 s instead of every 5 s: set schedule to "*/20 * * * * *" or slower, or have the quota raised; sweeps and backfills get what reading leaves',
     ]);
-    expect((await desk.run('check --stream datadog.mail --json')).out).not.toContain('asks for');
+    expect((await desk.runHere('check --stream datadog.mail --json')).out).not.toContain('asks for');
   });
 
   it('is none where the quota carries them all, or tells of none', async () => {

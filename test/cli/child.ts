@@ -3,6 +3,8 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { runProgram } from '../../src/cli/program.ts';
+import { systemClock } from '../../src/clock.ts';
 import type { Sandbox } from '../../src/sandbox/sandbox.ts';
 import { bareEnvironment } from '../environment.ts';
 import { type TestDatabase, withClient } from '../postgres.ts';
@@ -30,6 +32,8 @@ export interface Desk {
   readonly env: Readonly<Record<string, string>>;
   start(line: string, env?: Readonly<Record<string, string>>): Command;
   run(line: string, env?: Readonly<Record<string, string>>): Promise<Finished>;
+  /** As `run`, within this process: half a second less of CPU, where it is not the process that is tried. */
+  runHere(line: string, env?: Readonly<Record<string, string>>): Promise<Finished>;
   clear(): void;
 }
 
@@ -45,8 +49,23 @@ export function createDesk(env: Readonly<Record<string, string>> = {}): Desk {
     env,
     start,
     run: (line, more) => start(line, more).finished,
+    runHere: (line, more) => runHere(line, cwd, { ...all, ...more }),
     clear: () => rmSync(cwd, { recursive: true, force: true }),
   };
+}
+
+async function runHere(line: string, cwd: string, env: Readonly<Record<string, string>>): Promise<Finished> {
+  const told = { out: '', err: '' };
+  const code = await runProgram(line.split(' ').filter(Boolean), {
+    env,
+    cwd,
+    stdout: { write: (text) => (told.out += text) },
+    stderr: { write: (text) => (told.err += text) },
+    signal: new AbortController().signal,
+    isTty: false,
+    clock: systemClock,
+  });
+  return { code, ...told };
 }
 
 function startCommand(line: string, cwd: string, env: Readonly<Record<string, string>>): Command {

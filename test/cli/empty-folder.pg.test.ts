@@ -5,8 +5,6 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Finding } from '../../src/cli/finding.ts';
-import { runProgram } from '../../src/cli/program.ts';
-import { systemClock } from '../../src/clock.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/sandbox.ts';
 import { bareEnvironment } from '../environment.ts';
 import { createDesk, type Desk } from './child.ts';
@@ -45,20 +43,6 @@ afterEach(async () => {
 
 const left = () => readdirSync(desk.cwd);
 
-/** The command line in this process, in the desk's folder: what takes a process of its own is tried with a few of them. */
-async function runHere(line: string, env: Readonly<Record<string, string>> = sandbox.env) {
-  const told = { out: '', err: '' };
-  const code = await runProgram(line.split(' '), {
-    env,
-    cwd: desk.cwd,
-    stdout: { write: (text) => (told.out += text) },
-    stderr: { write: (text) => (told.err += text) },
-    signal: new AbortController().signal,
-    isTty: false,
-    clock: systemClock,
-  });
-  return { code, ...told };
-}
 const noDatabase = (folder: string) =>
   `there is no database here yet: no embedded Postgres in ${folder}, and DATABASE_URL is not set: ` +
   'run `logkeep sync` to make one and copy the logs into it, `logkeep demo` to see it work without keys, ' +
@@ -67,7 +51,7 @@ const noDatabase = (folder: string) =>
 describe('in a folder without a database', () => {
   it.each(LOOKING)('%s says so in one line with what to do, makes nothing and asks nobody', async (line) => {
     const expected = noDatabase(join(desk.cwd, '.logkeep'));
-    const run = AS_PROCESS.includes(line) ? desk.run : runHere;
+    const run = AS_PROCESS.includes(line) ? desk.run : desk.runHere;
     const [text, json] = [await run(line), await run(`${line} --json`)];
     expect(text).toEqual({ code: 2, out: '', err: `logkeep: ${expected}\n` });
     expect([json.code, json.err]).toEqual([2, text.err]);
@@ -172,7 +156,7 @@ describe('in an empty folder without any settings', () => {
   it.each(['status', 'why', 'gaps', 'audit', 'quarantine list', 'quarantine show 1', 'quarantine retry'])(
     '%s says that streams are missing too, and makes nothing',
     async (line) => {
-      const { code, out, err } = await (AS_PROCESS.includes(line) ? desk.run(line) : runHere(line, {}));
+      const { code, out, err } = await (AS_PROCESS.includes(line) ? desk.run(line) : desk.runHere(line, {}));
       const folder = join(desk.cwd, '.logkeep');
       expect([code, out]).toEqual([2, '']);
       expect(err).toBe(

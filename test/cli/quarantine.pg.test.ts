@@ -48,17 +48,17 @@ describe('quarantine', () => {
       { entry: JSON.stringify({ time: atMs, state: 'ACTIVE', error: '\u001b[2J' }), atMs },
     ]);
     sandbox.qstash.add([{ entry: `{"messageId":"msg_1","state":"CREATED","raw":"\u009b31m"}`, atMs }]);
-    await desk.run('sync --stream qstash.main');
-    const listed = JSON.parse((await desk.run('quarantine list --json')).out).entries;
+    await desk.runHere('sync --stream qstash.main');
+    const listed = JSON.parse((await desk.runHere('quarantine list --json')).out).entries;
     expect(listed.map(({ reason }: { reason: string }) => reason).sort()).toEqual(['no_id', 'no_time']);
-    const only = await desk.run('quarantine list --reason no_time --limit 5');
+    const only = await desk.runHere('quarantine list --reason no_time --limit 5');
     expect(only.out.trim().split('\n')).toHaveLength(2);
     expect(only.out).toMatch(/^ *\d+ +qstash\.main +no_time +- /m);
     const { id } = listed.find(({ reason }: { reason: string }) => reason === 'no_time');
-    const shown = await desk.run(`quarantine show ${id}`);
+    const shown = await desk.runHere(`quarantine show ${id}`);
     expect(shown).toMatchObject({ code: 0, out: expect.stringContaining('"raw":"\\u009b31m"') });
     expect(shown.out).not.toContain('\u009b');
-    const json = JSON.parse((await desk.run(`quarantine show ${id} --json`)).out);
+    const json = JSON.parse((await desk.runHere(`quarantine show ${id} --json`)).out);
     expect(JSON.parse(json.raw)).toEqual({ messageId: 'msg_1', state: 'CREATED', raw: '\u009b31m' });
   });
 
@@ -67,7 +67,7 @@ describe('quarantine', () => {
     const bad = await wait('qstash.main', 'no_id', '{"time":1777633200000}');
     const twin = await wait('qstash.main', 'identity_clash', GOOD);
     const stray = await wait('qstash.gone', 'no_time', GOOD);
-    const { code, out, err } = await desk.run('quarantine retry');
+    const { code, out, err } = await desk.runHere('quarantine retry');
     expect(code).toBe(0);
     expect(out).toContain('qstash.main: 1 entry became rows (1 new, 0 known), 2 stay\n');
     expect(out).toContain('qstash.gone: 0 entries became rows (0 new, 0 known), 1 stay\n');
@@ -92,9 +92,9 @@ describe('quarantine', () => {
 
   it('counts an entry that is a row already as known, and still frees it', async () => {
     await wait('qstash.main', 'no_time', GOOD);
-    await desk.run('quarantine retry');
+    await desk.runHere('quarantine retry');
     const again = await wait('qstash.main', 'no_time', GOOD);
-    const { out } = await desk.run(`quarantine retry ${again} --json`);
+    const { out } = await desk.runHere(`quarantine retry ${again} --json`);
     expect(JSON.parse(out)).toEqual({
       streams: [{ stream: 'qstash.main', rows: 1, new: 0, known: 1, staying: 0 }],
     });
@@ -104,14 +104,14 @@ describe('quarantine', () => {
 
   it('makes no rows of times that were not asked for, unless they are named', async () => {
     const id = await wait('qstash.main', 'time_out_of_bounds', GOOD);
-    const { code, out, err } = await desk.run('quarantine retry');
+    const { code, out, err } = await desk.runHere('quarantine retry');
     expect(code).toBe(0);
     expect(out).toContain('qstash.main: 0 entries became rows (0 new, 0 known), 1 stay\n');
     expect(err).toContain(
       '1 entry of a time that was not asked for (time_out_of_bounds) stay: name their ids',
     );
     expect(await rowsOf(database, 'select from logkeep.qstash_log')).toEqual([]);
-    const named = await desk.run(`quarantine retry ${id} --json`);
+    const named = await desk.runHere(`quarantine retry ${id} --json`);
     expect(JSON.parse(named.out)).toEqual({
       streams: [{ stream: 'qstash.main', rows: 1, new: 1, known: 0, staying: 0 }],
     });
@@ -125,7 +125,7 @@ describe('quarantine', () => {
       `create function fail() returns trigger language plpgsql as 'begin raise exception ''no space''; end'`,
     );
     await rowsOf(database, 'create trigger fail before delete on logkeep.quarantine execute function fail()');
-    const { code, err } = await desk.run('quarantine retry');
+    const { code, err } = await desk.runHere('quarantine retry');
     expect(code).toBe(1);
     expect(err).toContain('qstash.main: bring entries back from quarantine: no space');
     expect(await rowsOf(database, 'select from logkeep.quarantine')).toHaveLength(1);

@@ -54,7 +54,7 @@ test.each(['audit', 'run sweep'])(
   '%s says that it waits for quota, until when, how much is left and for what that is kept',
   async (line) => {
     writeSmallHistory(sandbox, 0, 400);
-    expect(await desk.run('sync')).toMatchObject({ code: 0 });
+    expect(await desk.runHere('sync')).toMatchObject({ code: 0 });
     await useUp(8);
     const command = desk.start(line);
     const said = await command.says(/waits for quota/);

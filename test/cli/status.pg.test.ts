@@ -30,8 +30,8 @@ afterEach(async () => {
 describe('status', () => {
   it('says how far each stream is, what is stored, how the last run went and what quota is left', async () => {
     const shown = writeSmallHistory(sandbox, 40, 200);
-    await desk.run('sync');
-    const { code, out } = await desk.run('status --json');
+    await desk.runHere('sync');
+    const { code, out } = await desk.runHere('status --json');
     expect(code).toBe(0);
     const [qstash, datadog] = JSON.parse(out).streams;
     expect(qstash).toMatchObject({
@@ -50,7 +50,7 @@ describe('status', () => {
     expect(Date.parse(qstash.covered_to)).toBeGreaterThan(Date.now() - 60_000);
     expect(qstash.expires_in_ms).toBeGreaterThan(71 * HOUR);
     expect(datadog).toMatchObject({ rows: shown.datadog, quota: { limit: 300, remaining: 298 } });
-    const text = (await desk.run('status')).out;
+    const text = (await desk.runHere('status')).out;
     expect(text).toMatch(/^stream +covered until +lag +gaps +rows +last run +quota left +read within$/m);
     expect(text).toMatch(
       /^datadog\.main +\S+ \S+Z +2 min( \d+ s)? +none +\d+ +done \d+ m?s ago +298 of 300, renewed in/m,
@@ -67,7 +67,7 @@ describe('status', () => {
       values ('qstash.main', $1, now() - interval '2 h', now(), 7, 'host:1:abc', now() + interval '9 s')`,
       [fingerprintOf('qstash.main')],
     );
-    const alive = await desk.run('status');
+    const alive = await desk.runHere('status');
     expect(alive.out).toMatch(/qstash\.main: host:1:abc reads it now/);
     expect(alive.out).toMatch(/window in hand .*, 7 pages stored, held by host:1:abc/);
     await rowsOf(
@@ -75,19 +75,19 @@ describe('status', () => {
       `with w as (update logkeep.sync_window set lease_until = now() - interval '1 s')
       update logkeep.run set alive_until = now() - interval '1 s'`,
     );
-    const dead = await desk.run('status');
+    const dead = await desk.runHere('status');
     expect(dead.out).toMatch(/the last run ended without a word/);
     expect(dead.out).toMatch(/7 pages stored, waits for the next run/);
   });
 
   it('shows the error of a run that failed, streams not configured, changed settings and unknown names', async () => {
-    await desk.run('sync', { QSTASH_TOKEN: 'wrong' });
+    await desk.runHere('sync', { QSTASH_TOKEN: 'wrong' });
     await insertStream(database, 'qstash.old', { hours: 1 });
     await rowsOf(
       database,
       "insert into logkeep.unknown_name (stream, name) values ('datadog.main', 'field:\u001b[31mred')",
     );
-    const { out, code } = await desk.run('status', { DD_LOGS_QUERY: 'service:web' });
+    const { out, code } = await desk.runHere('status', { DD_LOGS_QUERY: 'service:web' });
     expect(code).toBe(0);
     expect(out).toMatch(/qstash\.main: the last run failed: .*401/);
     expect(out).toMatch(/qstash\.old: not configured now/);
@@ -97,12 +97,12 @@ describe('status', () => {
   });
 
   it('warns when what is not read is about to expire', async () => {
-    await desk.run('sync --stream qstash.main');
+    await desk.runHere('sync --stream qstash.main');
     await rowsOf(
       database,
       "update logkeep.stream set asked_from = now() - interval '2 h', retention = '130 min', covered = '{}'",
     );
-    const { out } = await desk.run('status --stream qstash.main');
+    const { out } = await desk.runHere('status --stream qstash.main');
     expect(out).toMatch(/entries from \S+ \S+ on expire in 9 min/);
   });
 
@@ -117,10 +117,10 @@ describe('status', () => {
       values ('qstash.main', $1, now() - interval '3 h', now(), 7, 'host:1:abc', now() + interval '9 s')`,
       [fingerprintOf('qstash.main')],
     );
-    const read = await desk.run('status --stream qstash.main');
+    const read = await desk.runHere('status --stream qstash.main');
     expect(read.out).toMatch(/entries from \S+ \S+ on expire in 9 min.*: host:1:abc is reading them$/m);
     expect(read.out).not.toContain('run `logkeep sync`');
-    const checked = await desk.run('check --stream qstash.main');
+    const checked = await desk.runHere('check --stream qstash.main');
     expect([checked.code, checked.out]).toEqual([
       0,
       expect.stringMatching(
@@ -128,11 +128,11 @@ describe('status', () => {
       ),
     ]);
     await rowsOf(database, "update logkeep.run set waits_until = now() + interval '1 h'");
-    expect((await desk.run('status --stream qstash.main')).out).toMatch(
+    expect((await desk.runHere('status --stream qstash.main')).out).toMatch(
       /expire in 9 min.*: host:1:abc has them in hand, and waits for quota until \S+Z$/m,
     );
     await rowsOf(database, "update logkeep.sync_window set lease_until = now() - interval '1 s'");
-    expect((await desk.run('status --stream qstash.main')).out).toMatch(
+    expect((await desk.runHere('status --stream qstash.main')).out).toMatch(
       /expire in 9 min.*: run `logkeep sync` before$/m,
     );
   });
@@ -146,11 +146,13 @@ describe('status', () => {
       ('qstash.main', $1, 'sweep', 'host:1:abc', now() - interval '14 s', now() - interval '13 s', now(), 'done')`,
       [fingerprintOf('qstash.main')],
     );
-    const { out } = await desk.run('status --stream qstash.main');
+    const { out } = await desk.runHere('status --stream qstash.main');
     expect(out).toMatch(/^qstash\.main .* running for 1 min 1\d s /m);
     expect(out).toContain('qstash.main: host:1:abc reads it now');
     await rowsOf(database, "update logkeep.run set alive_until = now() where outcome = 'running'");
-    expect((await desk.run('status --stream qstash.main')).out).toMatch(/^qstash\.main .* done 1\d s ago /m);
+    expect((await desk.runHere('status --stream qstash.main')).out).toMatch(
+      /^qstash\.main .* done 1\d s ago /m,
+    );
   });
 
   it('knows a first read from one that has ended, and how long ago something was stored', async () => {
@@ -160,18 +162,18 @@ describe('status', () => {
       const [status] = await readStatus(store.db).finally(() => store.close());
       return status;
     };
-    await desk.run('sync --stream qstash.main --max-requests 1');
+    await desk.runHere('sync --stream qstash.main --max-requests 1');
     const first = await read();
     expect(first).toMatchObject({ firstRead: true, untouched: false });
     expect(Math.abs(first?.storedAgoMs ?? Number.NaN)).toBeLessThan(30_000);
-    await desk.run('sync --stream qstash.main');
+    await desk.runHere('sync --stream qstash.main');
     expect(await read()).toMatchObject({ firstRead: false, untouched: false });
   });
 
   it('refuses a database without tables with what to do, and a stream that nobody knows', async () => {
     const empty = await createDatabase();
     try {
-      const { code, err } = await desk.run('status', { DATABASE_URL: empty.url });
+      const { code, err } = await desk.runHere('status', { DATABASE_URL: empty.url });
       expect(code).toBe(2);
       expect(err).toMatch(
         /lacks the migrations 0001_\w+ to \d{4}_\w+: expected the tables of this version; run `logkeep sync`/,
@@ -179,7 +181,7 @@ describe('status', () => {
     } finally {
       await empty.drop();
     }
-    const unknown = await desk.run('status --stream qstash.man');
+    const unknown = await desk.runHere('status --stream qstash.man');
     expect(unknown.code).toBe(2);
     expect(unknown.err).toContain('did you mean qstash.main?');
   });
@@ -196,14 +198,14 @@ describe('gaps', () => {
         oversize = tstzmultirange(tstzrange(asked_from + interval '6 h', asked_from + interval '6 h 1 ms'))`,
     );
     await rowsOf(database, 'update logkeep.stream set covered = covered - expired - oversize');
-    const { code, out, err } = await desk.run('gaps');
+    const { code, out, err } = await desk.runHere('gaps');
     expect(code).toBe(1);
     expect(out).toMatch(/^qstash\.main +expired .* 1 h$/m);
     expect(out).toMatch(/^qstash\.main +hole .* 1 h$/m);
     expect(out).toMatch(/^qstash\.main +oversize .*\.\d{3}Z +1 ms$/m);
     expect(err).toMatch(/1 hole: not read yet.*To do: run `logkeep sync`/);
     expect(err).toMatch(/1 expired span: .*lost.*To do: set `retention`/);
-    const json = await desk.run('gaps --json --since 9h');
+    const json = await desk.runHere('gaps --json --since 9h');
     expect(json.code).toBe(1);
     expect(JSON.parse(json.out).gaps.map(({ kind }: { kind: string }) => kind)).toEqual(['hole', 'oversize']);
   });
@@ -219,7 +221,7 @@ describe('gaps', () => {
         where stream <> 'datadog.main'`,
     );
     const named = async (line: string) => {
-      const { code, out } = await desk.run(line);
+      const { code, out } = await desk.runHere(line);
       return [code, JSON.parse(out).gaps.map(({ stream }: { stream: string }) => stream)];
     };
     expect(await named('gaps --json')).toEqual([1, ['datadog.web', 'qstash.main']]);
@@ -227,8 +229,8 @@ describe('gaps', () => {
       1,
       ['qstash.main'],
     ]);
-    expect(await desk.run('gaps --stream datadog.main')).toMatchObject({ code: 0, out: 'no gaps\n' });
-    expect(await desk.run('gaps --stream datadog.wed')).toMatchObject({
+    expect(await desk.runHere('gaps --stream datadog.main')).toMatchObject({ code: 0, out: 'no gaps\n' });
+    expect(await desk.runHere('gaps --stream datadog.wed')).toMatchObject({
       code: 2,
       err: expect.stringContaining('did you mean datadog.web?'),
     });
@@ -240,36 +242,36 @@ describe('gaps', () => {
       database,
       "update logkeep.stream set covered = covered * tstzmultirange(tstzrange(null, now() - interval '3 h'))",
     );
-    expect(await desk.run('gaps --stream qstash.main')).toMatchObject({ code: 0, out: 'no gaps\n' });
-    expect(await desk.run('gaps --json --stream qstash.main')).toMatchObject({
+    expect(await desk.runHere('gaps --stream qstash.main')).toMatchObject({ code: 0, out: 'no gaps\n' });
+    expect(await desk.runHere('gaps --json --stream qstash.main')).toMatchObject({
       code: 0,
       out: '{\n  "gaps": [],\n  "unread": []\n}\n',
     });
   });
 
   it('of a stream whose filters have changed since finds nothing covered, until it finds its old filters again', async () => {
-    expect((await desk.run('sync --stream datadog.main --since 2h')).code).toBe(0);
-    expect((await desk.run('gaps --stream datadog.main')).code).toBe(0);
+    expect((await desk.runHere('sync --stream datadog.main --since 2h')).code).toBe(0);
+    expect((await desk.runHere('gaps --stream datadog.main')).code).toBe(0);
     const changed = { DD_LOGS_QUERY: 'service:web' };
-    expect(await desk.run('gaps --stream datadog.main', changed)).toEqual({
+    expect(await desk.runHere('gaps --stream datadog.main', changed)).toEqual({
       code: 1,
       out: '',
       err: 'datadog.main: nothing is covered yet with these settings. To do: run `logkeep sync --stream datadog.main`.\n',
     });
-    const json = await desk.run('gaps --json --stream datadog.main', changed);
+    const json = await desk.runHere('gaps --json --stream datadog.main', changed);
     expect([json.code, JSON.parse(json.out)]).toEqual([1, { gaps: [], unread: ['datadog.main'] }]);
-    expect((await desk.run('check --stream datadog.main', changed)).out).toMatch(
+    expect((await desk.runHere('check --stream datadog.main', changed)).out).toMatch(
       /^ok +datadog\.main +not read yet with these settings; the first sync begins at /m,
     );
-    expect((await desk.run('gaps --stream datadog.main')).code).toBe(0);
+    expect((await desk.runHere('gaps --stream datadog.main')).code).toBe(0);
   });
 
   it('does not advise to sync more often where time was beyond the retention when it was asked for', async () => {
-    const asked = await desk.run('sync --since 5d --stream qstash.main');
+    const asked = await desk.runHere('sync --since 5d --stream qstash.main');
     expect(asked.err).toMatch(
       /--since: 5d: .*2 d beyond the retention of 3 d: .*expired.*`retention`.*shorter/,
     );
-    const { code, err } = await desk.run('gaps --stream qstash.main');
+    const { code, err } = await desk.runHere('gaps --stream qstash.main');
     expect(code).toBe(1);
     expect(err).toMatch(
       /^1 expired span: asked for when it was older than the retention already.*`retention`/m,
@@ -280,25 +282,25 @@ describe('gaps', () => {
       `update logkeep.stream set expired = expired + span, covered = covered - span
       from (select tstzmultirange(tstzrange(date_trunc('second', now()) - interval '9 h', date_trunc('second', now()) - interval '8 h')) as span) o`,
     );
-    const late = await desk.run('gaps --stream qstash.main');
+    const late = await desk.runHere('gaps --stream qstash.main');
     expect(late.err).toMatch(/^1 expired span: .*sync more often than that/m);
     expect(late.err).toMatch(/^1 expired span: asked for when/m);
   });
 
   it('is not content with a stream of which nothing is covered: exits 1 and says so', async () => {
-    const never = await desk.run('gaps');
+    const never = await desk.runHere('gaps');
     expect(never).toMatchObject({ code: 1, out: '' });
     expect(never.err).toContain(
       'qstash.main: nothing is covered yet. To do: run `logkeep sync --stream qstash.main`.',
     );
     await insertStream(database, 'qstash.main', { hours: 10 });
-    expect(await desk.run('gaps --stream qstash.main')).toMatchObject({
+    expect(await desk.runHere('gaps --stream qstash.main')).toMatchObject({
       code: 0,
       out: 'no gaps\n',
       err: expect.stringMatching(/^qstash\.main: up to .*Z$/m),
     });
     await rowsOf(database, "update logkeep.stream set covered = '{}'");
-    const stopped = await desk.run('gaps --json');
+    const stopped = await desk.runHere('gaps --json');
     expect(stopped.code).toBe(1);
     expect(JSON.parse(stopped.out)).toEqual({ gaps: [], unread: expect.arrayContaining(['qstash.main']) });
   });
