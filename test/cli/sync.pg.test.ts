@@ -145,11 +145,12 @@ describe('sync', () => {
 
   it('logs in plain lines among its talk, and in JSON where machines read', async () => {
     writeSmallHistory(sandbox, 0, 10);
-    const line = 'sync --stream datadog.main --since 1h --log-level debug';
-    const plain = await desk.run(line);
+    const line = 'sync --stream datadog.main --log-level debug';
+    const plain = await desk.run(`${line} --since 1h`);
     expect(plain.err).toMatch(/^debug: datadog\.main: batch stored \(.*fetched \d+/m);
     expect(plain.err).not.toMatch(/^\{/m);
-    const { err } = await desk.run(`${line} --json`);
+    // From further back, so that there is something to read, however soon it comes.
+    const { err } = await desk.run(`${line} --since 2h --json`);
     expect(jsonLines(err).map(({ msg }) => msg)).toContain('batch stored');
   });
 
