@@ -1,8 +1,9 @@
 import { afterEach, expect, test } from 'vitest';
 import { isFailure } from '../../src/errors.ts';
 import type { Span } from '../../src/model.ts';
-import { type Audit, type AuditAsk, auditStream, isSound } from '../../src/operations/audit.ts';
+import { type Audit, type AuditAsk, isSound } from '../../src/operations/audit.ts';
 import { createWorld, START, type World, type WorldOptions } from '../world.ts';
+import { auditFirst } from './auditing.ts';
 import { sweep } from './sweeping.ts';
 
 const MINUTE = 60_000;
@@ -34,17 +35,7 @@ async function made(stream: StreamName, options: Partial<WorldOptions> = {}): Pr
 async function audit(ask: Partial<AuditAsk> = {}, changes: Partial<WorldOptions> = {}): Promise<Audit> {
   const app = await world.open(changes);
   try {
-    const [open] = app.streams;
-    if (open === undefined) throw new Error('the world has no stream');
-    const found = await auditStream(app, open, {
-      fromMs: null,
-      toMs: null,
-      by: 'keys',
-      signal: new AbortController().signal,
-      onWait: () => {},
-      onWindow: () => {},
-      ...ask,
-    });
+    const found = await auditFirst(app, ask);
     if (found === null) throw new Error('the stream was never read');
     return found;
   } finally {
