@@ -12,7 +12,7 @@ const MOST_TRIES = 2_000;
  * large is loaded; the flags are V8's own, known to all Node versions that run logkeep.
  */
 export function keepMemoryLow(): void {
-  setFlagsFromString('--heap-growing-percent=60');
+  setFlagsFromString('--heap-growing-percent=40');
   setFlagsFromString('--semi-space-growth-factor=1');
 }
 

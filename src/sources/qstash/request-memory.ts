@@ -49,22 +49,28 @@ export function createRequestMemory(redactor: Redactor): RequestMemory {
   /** By the bytes of the messages' ids: a string of each entry's would cost more than all the rest. */
   let slots: (Place | null)[] = new Array(FIRST_SLOTS).fill(null);
   let known = 0;
-  // One large buffer for many messages: a buffer each would cost more than what it holds.
-  let slab = Buffer.alloc(0);
+  // Large buffers for many messages, filled again and again: one each would cost more than what it holds.
+  const slabs: Buffer[] = [];
+  let slab: Buffer = Buffer.alloc(0);
   let at = 0;
-  let slabs = 0;
+  /** Slabs that are full, and the one being filled. */
+  let filled = 0;
 
   /** Makes room for a message's bytes, at most a slab's, in the slab; all others may be forgotten for it. */
   function makeRoom(length: number): void {
-    if (at + length > slab.length) {
-      slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-      at = 0;
-      slabs += 1;
-    }
-    if (known < REMEMBERED && slabs <= SLABS) return;
+    if (known === REMEMBERED || (at + length > slab.length && filled === SLABS)) forget();
+    if (at + length <= slab.length) return;
+    slab = slabs[filled] ??= Buffer.allocUnsafeSlow(SLAB_BYTES);
+    filled += 1;
+    at = 0;
+  }
+
+  function forget(): void {
     slots.fill(null);
     known = 0;
-    slabs = 1;
+    slab = Buffer.alloc(0);
+    at = 0;
+    filled = 0;
   }
 
   function remember(tape: Tape, id: number, sent: Sent): Place {
