@@ -102,7 +102,8 @@ export function hasFlag({ members }: Tape, member: number, flags: number): boole
 
 /** A string's text. */
 export function memberText(tape: Tape, member: number): string {
-  const [from, to] = [valueFrom(tape, member), valueTo(tape, member)];
+  const from = valueFrom(tape, member);
+  const to = valueTo(tape, member);
   if (kindOf(tape, member) === KIND.escaped) return JSON.parse(tape.bytes.toString('utf8', from - 1, to + 1));
   return tape.bytes.toString(tape.encoding, from, to);
 }

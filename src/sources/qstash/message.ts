@@ -104,15 +104,19 @@ export function messageValues(facts: MessageFacts, values: Value[] = NAMES.map((
 export const MESSAGE_STAGE: Stage = { name: 'stage_qstash_message', columns: COLUMNS, fold };
 
 function fold(kept: Value[], next: readonly Value[]): void {
-  for (const column of [CREATED_AT, FIRST_ACTIVE_AT]) {
-    const [a, b] = [kept[column] as Ms | null, next[column] as Ms | null];
+  for (let column = CREATED_AT; column <= FIRST_ACTIVE_AT; column += 1) {
+    const a = kept[column] as Ms | null;
+    const b = next[column] as Ms | null;
     if (a === null || (b !== null && b < a)) kept[column] = b;
   }
-  for (const column of DESCRIPTIONS) {
-    const [a, b] = [kept[column] as string | null, next[column] as string | null];
+  for (let index = 0; index < DESCRIPTIONS.length; index += 1) {
+    const column = DESCRIPTIONS[index] as number;
+    const a = kept[column] as string | null;
+    const b = next[column] as string | null;
     if (b !== null && (a === null || compareText(b, a) > 0)) kept[column] = b;
   }
-  const [labels, more] = [kept[LABELS] as readonly string[] | null, next[LABELS] as readonly string[] | null];
+  const labels = kept[LABELS] as readonly string[] | null;
+  const more = next[LABELS] as readonly string[] | null;
   if (more !== null && (labels === null || compareTexts(more, labels) > 0)) kept[LABELS] = more;
   if (stateWins(next, kept)) copy(kept, next, STATE, STATE_END);
   if (errorWins(next, kept)) copy(kept, next, ERROR, ERROR_END);
@@ -142,7 +146,8 @@ function errorWins(a: readonly Value[], b: readonly Value[]): boolean {
 function compareRankAndId(a: readonly Value[], b: readonly Value[], rank: number): number {
   const ranks = (a[rank] as number) - (b[rank] as number);
   if (ranks !== 0) return ranks;
-  const [left, right] = [a[rank + 1] as string, b[rank + 1] as string];
+  const left = a[rank + 1] as string;
+  const right = b[rank + 1] as string;
   return left < right ? -1 : left > right ? 1 : 0;
 }
 

@@ -75,7 +75,8 @@ export function createRequestMemory(redactor: Redactor): RequestMemory {
 
   function remember(tape: Tape, id: number, sent: Sent): Place {
     const { bytes } = tape;
-    const [from, sentFrom] = [at, at + valueTo(tape, id) - valueFrom(tape, id)];
+    const from = at;
+    const sentFrom = at + valueTo(tape, id) - valueFrom(tape, id);
     at += bytes.copy(slab, at, valueFrom(tape, id), valueTo(tape, id));
     for (let index = 0; index < sent.count; index += 1) {
       const member = sent.members[index] as number;
@@ -114,7 +115,8 @@ export function createRequestMemory(redactor: Redactor): RequestMemory {
   return {
     read(tape, id, sent) {
       const { bytes } = tape;
-      const [from, to] = [valueFrom(tape, id), valueTo(tape, id)];
+      const from = valueFrom(tape, id);
+      const to = valueTo(tape, id);
       reader.show(tape, sent);
       const found = slots[slotOf(bytes, from, to)] as Place | null;
       if (found !== null && isSame(tape, sent, found)) return found;

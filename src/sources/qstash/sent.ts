@@ -49,7 +49,8 @@ export class SentReader {
 
   /** What the entry shown says was sent; null where a value is not as usual. */
   read(messageId: string): Request | null {
-    const [tape, { members, fields, count }] = [this.#tape as Tape, this.#sent];
+    const tape = this.#tape as Tape;
+    const { members, fields, count } = this.#sent;
     if (count === 0) return NOTHING;
     const shared: (string | readonly string[] | null)[] = SHARED.map(() => null);
     let label: string | null = null;
@@ -72,7 +73,8 @@ export class SentReader {
 
   /** The row of stage 1, of the entry shown; written over by the next. */
   values(messageId: string, hash: string): readonly Value[] {
-    const [tape, { members, fields, count }] = [this.#tape as Tape, this.#sent];
+    const tape = this.#tape as Tape;
+    const { members, fields, count } = this.#sent;
     const values = this.#values.fill(null);
     for (let index = 0; index < count; index += 1) {
       const { kind, column } = fields[index] as QstashField;

@@ -26,6 +26,8 @@ const CLOSE_OBJECT = 125;
 const FIRST_BYTES = 16 * 1024;
 /** One long body is no reason to keep as much for ever. */
 const MOST_BYTES = 1024 * 1024;
+/** Of so many lengths views are kept. */
+const MOST_VIEWS = 1024;
 
 /**
  * Writes what `told` would say of values, straight from where they stand in an answer's bytes: ASCII without escapes.
@@ -34,17 +36,24 @@ const MOST_BYTES = 1024 * 1024;
 export class ToldBytes {
   #buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
   #at = 0;
+  /** Of the buffer, by length. */
+  #views: (Buffer | undefined)[] = new Array(MOST_VIEWS);
   /** Places of an object's names and values, as `headers` finds them. */
   readonly #members: number[] = [];
 
   clear(): void {
     this.#at = 0;
-    if (this.#buffer.length > MOST_BYTES) this.#buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
+    if (this.#buffer.length > MOST_BYTES) this.#become(Buffer.allocUnsafeSlow(FIRST_BYTES));
   }
 
   /** All that was told since `clear`; valid until the next change. */
   get bytes(): Buffer {
-    return this.#buffer.subarray(0, this.#at);
+    const length = this.#at;
+    if (length >= MOST_VIEWS) return this.#buffer.subarray(0, length);
+    // To make a view costs more than much of what it is made for.
+    const view = this.#views[length] ?? this.#buffer.subarray(0, length);
+    this.#views[length] = view;
+    return view;
   }
 
   /** What `told` says of a value; in bytes where it is said often. */
@@ -144,14 +153,21 @@ export class ToldBytes {
     if (this.#at + bytes <= this.#buffer.length) return;
     const grown = Buffer.allocUnsafeSlow(Math.max(this.#buffer.length * 2, this.#at + bytes));
     this.#buffer.copy(grown, 0, 0, this.#at);
-    this.#buffer = grown;
+    this.#become(grown);
+  }
+
+  #become(buffer: Buffer<ArrayBuffer>): void {
+    this.#buffer = buffer;
+    this.#views = new Array(MOST_VIEWS);
   }
 }
 
 /** Says what `told` says of a member that is not odd. */
 export function tellMember(content: ToldBytes, tape: Tape, member: number): void {
   const { bytes } = tape;
-  const [kind, from, to] = [kindOf(tape, member), valueFrom(tape, member), valueTo(tape, member)];
+  const kind = kindOf(tape, member);
+  const from = valueFrom(tape, member);
+  const to = valueTo(tape, member);
   const ascii = tape.encoding === 'latin1' || isAscii(bytes.subarray(from, to));
   if (kind === KIND.integer) content.integer(bytes, from, to);
   else if (kind === KIND.text && ascii) content.text(bytes, from, to);
@@ -161,14 +177,16 @@ export function tellMember(content: ToldBytes, tape: Tape, member: number): void
 }
 
 function isLess(bytes: Buffer, members: readonly number[], a: number, b: number): boolean {
-  const [aFrom, aTo] = [members[a] as number, members[a + 1] as number];
-  const [bFrom, bTo] = [members[b] as number, members[b + 1] as number];
-  const length = Math.min(aTo - aFrom, bTo - bFrom);
+  const aFrom = members[a] as number;
+  const bFrom = members[b] as number;
+  const aLength = (members[a + 1] as number) - aFrom;
+  const bLength = (members[b + 1] as number) - bFrom;
+  const length = Math.min(aLength, bLength);
   for (let at = 0; at < length; at++) {
     const order = (bytes[aFrom + at] as number) - (bytes[bFrom + at] as number);
     if (order !== 0) return order < 0;
   }
-  return aTo - aFrom < bTo - bFrom;
+  return aLength < bLength;
 }
 
 function swap(members: number[], a: number, b: number): void {

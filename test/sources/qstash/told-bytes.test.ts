@@ -52,3 +52,14 @@ test('texts and integers of any length are told as they are told from what they 
   content.text(Buffer.from(long), 0, long.length);
   expect(content.bytes.toString()).toBe(told(long, undefined));
 });
+
+test('what was told is what is there now, also after something long', () => {
+  const content = new ToldBytes();
+  const say = (text: string) => {
+    content.clear();
+    content.text(Buffer.from(text), 0, text.length);
+    return content.bytes.toString();
+  };
+  for (const text of ['one', 'two', 'x'.repeat(100_000), 'six', 'y'.repeat(2_000_000), 'ten'])
+    expect(say(text)).toBe(told(text, undefined));
+});
