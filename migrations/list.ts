@@ -10,6 +10,7 @@ import * as sweep from './0008_sweep.ts';
 import * as backfill from './0009_backfill.ts';
 import * as alert from './0010_alert.ts';
 import * as messageKey from './0011_message_key.ts';
+import * as comments from './0012_comments.ts';
 
 /** What the tables became, in order; frozen once released. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -24,4 +25,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0009_backfill': backfill,
   '0010_alert': alert,
   '0011_message_key': messageKey,
+  '0012_comments': comments,
 };
