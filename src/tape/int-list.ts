@@ -44,4 +44,10 @@ export class IntList {
     grown.set(this.data);
     this.data = grown;
   }
+
+  append(other: IntList): void {
+    this.room(other.length);
+    this.data.set(other.data.subarray(0, other.length), this.length);
+    this.length += other.length;
+  }
 }

@@ -134,11 +134,7 @@ class Scanner extends Tokens {
     this.odd = false;
     this.#object(2, members);
     const last = members.length / MEMBER;
-    if (inner.length > 0) {
-      members.room(inner.length);
-      members.data.set(inner.data.subarray(0, inner.length), members.length);
-      members.length += inner.length;
-    }
+    if (inner.length > 0) members.append(inner);
     entries.room(ENTRY);
     const { data } = entries;
     let at = entries.length;
