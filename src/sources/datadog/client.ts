@@ -24,7 +24,10 @@ export const CURSOR_MAX_AGE_MS = 600_000;
  */
 export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGenerator<DatadogPage, void> {
   let lastMs: Ms | null = null;
+  /** Logs given behind the one of `lastMs`: no time of theirs can be read. */
+  let behind = 0;
   let ordered = true;
+  let given = false;
   let full = false;
   const pages = readChain<RawPage>({
     label: access.api.label,
@@ -35,28 +38,32 @@ export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGe
     // v2 alone: an empty page in answer to v1's cursor has been refused before. After a full page an empty one is
     // what a forgotten cursor would bring too: one request more asks for what stands behind the last log given.
     believesEnd: async (ageMs) => {
-      if (ageMs > CURSOR_MAX_AGE_MS || lastMs === null) return false;
-      if (!full || !ordered || lastMs >= o.window.to) return ageMs <= CURSOR_MAX_AGE_MS;
-      const rest = await requestPage(access, o, { from: lastMs + 1, to: o.window.to }, null, 1);
-      return rest.entries.length === 0;
+      if (ageMs > CURSOR_MAX_AGE_MS || !given) return false;
+      if (!full || !ordered || lastMs === null || lastMs >= o.window.to) return true;
+      const rest = await requestPage(access, o, { from: lastMs + 1, to: o.window.to }, null, behind + 1);
+      return rest.entries.length <= behind;
     },
     now: () => access.http.clock.now(),
     fetch: async (cursor, limit) => {
       const page = await requestPage(access, o, o.window, cursor, limit);
       if (cursor !== null) checkPlace(access, cursor, page);
-      if (page.entries.length > 0) full = page.entries.length >= limit;
+      if (page.entries.length > 0) {
+        given = true;
+        full = page.entries.length >= limit;
+      }
       return page;
     },
     locate: (cursor) => locate(access, o, cursor, lastMs),
   });
   try {
     for await (const page of pages) {
-      const first = timeOf(entryAt(page, 0));
-      const last = timeOf(entryAt(page, -1));
-      if (page.entries.length > 0) {
+      const [first, last] = [firstTime(page), lastTime(page)];
+      if (first === null || last === null) behind += page.entries.length;
+      else {
         // Should the API ever leave the order it was asked for, only the chain's end claims anything.
-        ordered &&= first !== null && last !== null && first <= last && (lastMs === null || lastMs <= first);
-        lastMs = last ?? lastMs;
+        ordered &&= first <= last.ms && (lastMs === null || lastMs <= first);
+        lastMs = last.ms;
+        behind = last.behind;
       }
       yield { ...page, readTo: page.next === null ? o.window.to : ordered ? within(o.window, lastMs) : null };
     }
@@ -96,6 +103,24 @@ function checkPlace(access: DatadogAccess, cursor: Cursor, page: RawPage): void 
 function entryAt({ entries }: RawPage, position: number): unknown {
   const index = position < 0 ? entries.length + position : position;
   return index < 0 || index >= entries.length ? undefined : entries.raw(index).value;
+}
+
+/** The first time in a page that can be read; null where none can. */
+function firstTime(page: RawPage): Ms | null {
+  for (let at = 0; at < page.entries.length; at += 1) {
+    const ms = timeOf(entryAt(page, at));
+    if (ms !== null) return ms;
+  }
+  return null;
+}
+
+/** The last one, and how many logs stand behind it. */
+function lastTime(page: RawPage): { readonly ms: Ms; readonly behind: number } | null {
+  for (let behind = 0; behind < page.entries.length; behind += 1) {
+    const ms = timeOf(entryAt(page, -1 - behind));
+    if (ms !== null) return { ms, behind };
+  }
+  return null;
 }
 
 function idOf(entry: unknown): string | null {
