@@ -101,11 +101,15 @@ export async function openDatabase(
   }
 }
 
-async function databaseServer(
+/**
+ * The server of `config`: nothing is done for the one it names; the embedded one is up until `release`. Throws
+ * `NoDatabase` where that is not there and not to be made.
+ */
+export async function databaseServer(
   { database: { url, dir }, streams }: Config,
   log: Log,
   make: boolean,
-): Promise<{ url: string; release(): Promise<void> }> {
+): Promise<{ readonly url: string; release(): Promise<void> }> {
   if (url !== null) return { url, release: async () => {} };
   const { openEmbedded } = await import('./store/embedded.ts');
   const { hasCluster } = await import('./store/embedded-home.ts');

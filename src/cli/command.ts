@@ -85,6 +85,12 @@ export interface CommandOptions {
   };
   check: { readonly stream: readonly string[]; readonly json: boolean };
   migrate: { readonly json: boolean };
+  db: { readonly json: boolean };
+  query: {
+    /** One statement, as it was written; never only space. */
+    readonly sql: string;
+    readonly json: boolean;
+  };
   'quarantine list': {
     readonly stream: readonly string[];
     readonly reason: string | null;

@@ -8,6 +8,7 @@ import {
   json,
   misuse,
   moment,
+  noStatement,
   type OptionDeclaration,
   stream,
   whole,
@@ -60,7 +61,7 @@ export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<Comm
     examples: ['logkeep serve', 'logkeep serve --port 8080 --log-level debug'],
   },
   run: {
-    summary: 'do a job of the timetable once, now, by way of the queue that `serve` works on',
+    summary: 'run one scheduled job now, through the queue of `serve`',
     options: {
       job: {
         flags: '<job>',
@@ -75,7 +76,7 @@ export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<Comm
   },
   backfill: READING_COMMANDS.backfill,
   status: {
-    summary: 'how far each stream is, and how its last run went',
+    summary: 'how far each stream is, and how its last sync went',
     options: { stream, json },
     examples: ['logkeep status', 'logkeep status --json'],
   },
@@ -109,6 +110,29 @@ export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<Comm
     summary: "bring the database's tables up to date (sync and serve do it too)",
     options: { json },
     examples: ['DATABASE_URL=postgres://localhost/logs logkeep migrate'],
+  },
+  query: {
+    summary: 'run one SQL statement on the copy, which it can only read, and print the answer',
+    options: {
+      sql: { flags: '[sql]', help: 'the statement', initial: '', parse: (text) => text },
+      json: { ...json, help: 'print one JSON object for each row, without a limit' },
+    },
+    examples: [
+      'logkeep query "select state, count(*) from qstash_log group by 1"',
+      'logkeep query "select * from log_entry order by time desc limit 20" --json',
+    ],
+    more: `The tables of schema logkeep are found by their bare names. The transaction is read-only. A table ends after 1,000 rows
+and shows the first 1,000 characters of a value; --json prints all, with bigint and numeric as text.`,
+    check: ({ sql }) => {
+      if (sql.trim() === '') throw noStatement();
+    },
+  },
+  db: {
+    summary: 'how to connect to the database with psql; keeps the embedded one up until Ctrl-C',
+    options: { json },
+    examples: ['logkeep db', 'logkeep db --json'],
+    more: `Where DATABASE_URL is not set, it prints the address of the embedded Postgres, with its password, and keeps that up until
+Ctrl-C; other commands may use it meanwhile. Where it is set, it prints host, port, database and user, and ends.`,
   },
   'quarantine list': {
     summary: 'entries that could not become rows, and why',

@@ -10,16 +10,18 @@ import type { Ms } from '../model.ts';
 import { syncStreams } from '../operations/sync.ts';
 import { type Sandbox, startSandbox } from '../sandbox/sandbox.ts';
 import { SOURCES } from '../sources/list.ts';
+import { withClient } from '../store/connection.ts';
 import { asDatabaseError, type Store } from '../store/database.ts';
 import { openEmbedded } from '../store/embedded.ts';
 import { readStatus } from '../store/status.ts';
+import { answerTable } from './answer.ts';
 import type { CliContext, Run } from './command.ts';
 import { QUESTIONS } from './demo-questions.ts';
 import { createProgress } from './progress.ts';
-import { exportLines, shellQuoted } from './shell.ts';
+import { exportLines, psqlLine } from './shell.ts';
 import { statusText } from './status-view.ts';
+import { stopped } from './stopped.ts';
 import { reportSync } from './sync-report.ts';
-import { tableText } from './table.ts';
 import { openCommandLog } from './text-log.ts';
 
 const DAYS_MS = 2 * 86_400_000;
@@ -73,7 +75,7 @@ export const run: Run<'demo'> = async (options, context) => {
     } finally {
       await release();
     }
-    stdout.write(endText(dir));
+    stdout.write(endText(dir, options.keep));
     return 0;
   } finally {
     await sandbox.close();
@@ -138,15 +140,10 @@ async function showAnswers({ db, pool }: Store, { stdout, clock }: CliContext): 
   );
   stdout.write(`\nlogkeep status\n\n${statusText(listed, clock.now(), stdout.columns ?? null)}`);
   for (const { title, sql } of QUESTIONS) {
-    const { fields, rows } = await pool.query({ text: sql, rowMode: 'array' });
-    const head = fields.map(({ name }) => name);
-    const numbers = fields.flatMap(({ dataTypeID }, column) => (NUMBERS.has(dataTypeID) ? [column] : []));
-    stdout.write(`\n${title}\n\n${indented(sql)}\n\n${tableText(head, rows, numbers)}`);
+    const { text } = await withClient(pool, (client) => answerTable(client, sql));
+    stdout.write(`\n${title}\n\n${indented(sql)}\n\n${text}`);
   }
 }
-
-/** Type ids of int8, int4, float8 and numeric. */
-const NUMBERS = new Set([20, 23, 701, 1700]);
 
 function indented(sql: string): string {
   return sql.replaceAll(/^/gm, '    ');
@@ -156,7 +153,7 @@ function keptText(url: string, sandbox: Sandbox): string {
   return `
 The database and the stand-ins (with a new message and a new log each second) go on until Ctrl-C. In another terminal:
 
-  psql ${shellQuoted(url)}
+  ${psqlLine(url)}
 
 or go on syncing from the stand-ins:
 
@@ -164,22 +161,19 @@ ${exportLines({ ...sandbox.env, DATABASE_URL: url }).replaceAll(/^(?=.)/gm, '  '
 `;
 }
 
-function endText(dir: string): string {
+function endText(dir: string, kept: boolean): string {
+  const around = kept
+    ? ''
+    : 'To look around with psql:   npx logkeep demo --keep     (it prints the psql command, and runs until Ctrl-C)\n';
   return `
-To look around with psql:   npx logkeep demo --keep     (it prints the psql command, and runs until Ctrl-C)
-To copy your own logs:      QSTASH_TOKEN=... npx logkeep sync
+${around}To copy your own logs:      QSTASH_TOKEN=... npx logkeep sync
                             DD_API_KEY=... DD_APP_KEY=... DD_SITE=datadoghq.eu npx logkeep sync
-And to keep them complete:  npx logkeep serve           (with the same variables)
-Into a Postgres of yours:   DATABASE_URL=postgres://user:password@host/name npx logkeep sync
+To ask them in SQL:         npx logkeep query "select state, count(*) from qstash_log group by 1"
+Or with psql:               npx logkeep db              (it prints the psql command, and runs until Ctrl-C)
+To keep them complete:      npx logkeep serve           (with the variables of sync)
 Is all in order?            npx logkeep check
+They go into a Postgres of yours, and are read from there, if you add
+DATABASE_URL=postgres://user:password@host/name to any of these.
 The demo's files are in ${dir}; remove that folder when you are done.
 `;
-}
-
-function stopped(signal: AbortSignal): Promise<void> {
-  // The server's sockets keep the process alive meanwhile.
-  return new Promise((done) => {
-    if (signal.aborted) done();
-    else signal.addEventListener('abort', () => done(), { once: true });
-  });
 }

@@ -1,5 +1,12 @@
-import { type App, type DatabaseOptions, NoDatabase, openApp } from '../app.ts';
-import { type Config, loadConfig } from '../config.ts';
+import {
+  type App,
+  type DatabaseOptions,
+  NoDatabase,
+  type OpenDatabase,
+  openApp,
+  openDatabase,
+} from '../app.ts';
+import { type Config, type LoadOptions, loadConfig } from '../config.ts';
 import { LogkeepError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
 import { SOURCES } from '../sources/list.ts';
@@ -7,10 +14,13 @@ import type { StreamSettings } from '../sources/source.ts';
 import type { CliContext, ExitCode, GlobalOptions } from './command.ts';
 import { openCommandLog } from './text-log.ts';
 
-/** The settings for a command that also works where no stream is set. */
-export function readConfig(options: GlobalOptions, { env, cwd }: CliContext): Config {
-  const { config: file, logLevel } = options;
-  return loadConfig({ env, cwd, file, logLevel, sources: SOURCES, streams: 'optional' });
+/** The settings for a command that needs streams as `streams` says. */
+export function readConfig(
+  { config: file, logLevel }: GlobalOptions,
+  { env, cwd }: CliContext,
+  streams: LoadOptions['streams'],
+): Config {
+  return loadConfig({ env, cwd, file, logLevel, sources: SOURCES, streams });
 }
 
 /** Runs `work` with the configured streams open on a database that must be migrated already; closes it all after. */
@@ -19,7 +29,7 @@ export async function withReadyApp(
   context: CliContext,
   work: (app: App) => Promise<ExitCode>,
 ): Promise<ExitCode> {
-  const config = readConfig(options, context);
+  const config = readConfig(options, context, 'optional');
   const app = await openThere(config, config.streams, { migrate: false }, options, context);
   try {
     return await work(app);
@@ -28,16 +38,44 @@ export async function withReadyApp(
   }
 }
 
+/** Runs `work` with the database open, migrated already, and no stream; closes it after. */
+export async function withReadyDatabase(
+  options: GlobalOptions & { readonly json: boolean },
+  context: CliContext,
+  work: (database: OpenDatabase) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  const config = readConfig(options, context, 'optional');
+  const log = openCommandLog(config.logLevel, options.json, context.stderr);
+  const database = await tellingAbsence(options, context, () =>
+    openDatabase(config, log, { migrate: false }),
+  );
+  try {
+    return await work(database);
+  } finally {
+    await database.close();
+  }
+}
+
 /** Opens `chosen` on a database as `how` says; with `json` the absence of one is told on stdout too. */
 export async function openThere(
   config: Config,
   chosen: readonly StreamSettings[],
   how: DatabaseOptions,
-  { json }: { readonly json: boolean },
-  { clock, stdout, stderr }: Pick<CliContext, 'clock' | 'stdout' | 'stderr'>,
+  options: { readonly json: boolean },
+  context: Pick<CliContext, 'clock' | 'stdout' | 'stderr'>,
 ): Promise<App> {
+  const log = openCommandLog(config.logLevel, options.json, context.stderr);
+  return tellingAbsence(options, context, () => openApp(config, chosen, context.clock, log, how));
+}
+
+/** What `open` opens; with `json` the absence of a database is told on stdout too. */
+export async function tellingAbsence<T>(
+  { json }: { readonly json: boolean },
+  { stdout }: Pick<CliContext, 'stdout'>,
+  open: () => Promise<T>,
+): Promise<T> {
   try {
-    return await openApp(config, chosen, clock, openCommandLog(config.logLevel, json, stderr), how);
+    return await open();
   } catch (error) {
     if (json && error instanceof NoDatabase) {
       const { folder, message } = error;
@@ -47,8 +85,23 @@ export async function openThere(
   }
 }
 
-/** Throws LogkeepError `config` for a name in `asked` (of `--stream`) that is not in `known`. */
-export function refuseUnknownStreams(asked: readonly string[], known: readonly string[]): void {
+/** The streams that `--stream` names, or all where it names none; throws as `chooseNames`. */
+export function chooseStreams(
+  streams: readonly StreamSettings[],
+  asked: readonly string[],
+): readonly StreamSettings[] {
+  const chosen = chooseNames(
+    streams.map(({ id }) => id),
+    asked,
+  );
+  return streams.filter(({ id }) => chosen.includes(id));
+}
+
+/**
+ * Those of `known` that `--stream` names, or all where it names none; throws LogkeepError `config` for a name in
+ * `asked` that is not known.
+ */
+export function chooseNames(known: readonly string[], asked: readonly string[]): readonly string[] {
   for (const name of asked) {
     if (known.includes(name)) continue;
     const meant = nearest(name, known);
@@ -59,4 +112,5 @@ export function refuseUnknownStreams(asked: readonly string[], known: readonly s
       }`,
     );
   }
+  return asked.length === 0 ? known : known.filter((name) => asked.includes(name));
 }

@@ -37,7 +37,7 @@ export const json: OptionDeclaration<boolean> = {
 /** Which streams. */
 export const stream: OptionDeclaration<readonly string[]> = {
   flags: '--stream <name>',
-  help: 'only this stream (again for more)',
+  help: 'only this stream (may be repeated)',
   initial: [],
   many: true,
   parse: (text, at) =>
@@ -53,6 +53,13 @@ export function fail(at: string, text: string, expected: string): never {
 /** What is wrong with how a command was called. */
 export function misuse(message: string): LogkeepError {
   return new LogkeepError('config', message);
+}
+
+/** What is said of `query` where there is no statement. */
+export function noStatement(): LogkeepError {
+  return misuse(
+    'query: expected one SQL statement, such as `logkeep query "select state, count(*) from qstash_log group by 1"`',
+  );
 }
 
 /** A whole number from `min` to `max`. */

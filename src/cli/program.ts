@@ -1,5 +1,5 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
-import { isFailure, REMEDY } from '../errors.ts';
+import { isFailure, remedyOf } from '../errors.ts';
 import { readVersion } from '../version.ts';
 import type { CliContext, CommandName, ExitCode } from './command.ts';
 import { COMMANDS, GLOBAL_OPTIONS } from './commands.ts';
@@ -95,14 +95,15 @@ Settings come from the environment alone, or from logkeep.yaml (its streams then
   DD_LOGS_QUERY, DD_LOGS_INDEX)                        makes the stream datadog.main
   DATABASE_URL (DATABASE_URL_DIRECT)                   Postgres; unset: an embedded one in ./.logkeep
   LOGKEEP_DIR, LOGKEEP_LOG_LEVEL                       its folder; how much to log
-  LOGKEEP_HOST, LOGKEEP_PORT                           where \`logkeep serve\` tells health and metrics
-  LOGKEEP_ALERT_WEBHOOK, LOGKEEP_ALERT_SLACK           whom it tells of trouble
+  LOGKEEP_HOST, LOGKEEP_PORT                           address and port of health and metrics of \`serve\`
+  LOGKEEP_ALERT_WEBHOOK, LOGKEEP_ALERT_SLACK           where alerts go
 
 Examples:
   $ logkeep demo                                       see it work, without any key
   $ QSTASH_TOKEN=... logkeep sync                      copy what is not copied yet
   $ logkeep serve                                      keep it complete until stopped
   $ logkeep why                                        how far each stream is, and why
+  $ logkeep query "select count(*) from log_entry"     ask the copy in SQL
   $ logkeep check                                      what is wrong, and what to do about it
 
 Exit codes: 0 done, 1 failed (or gaps, differences or trouble found), 2 misused.`;
@@ -172,7 +173,7 @@ function report(error: unknown, context: CliContext): ExitCode {
     return 2;
   }
   if (isFailure(error)) {
-    context.stderr.write(`logkeep: ${error.message.replaceAll(/\s*\n\s*/g, ' ')} (${REMEDY[error.kind]})\n`);
+    context.stderr.write(`logkeep: ${error.message.replaceAll(/\s*\n\s*/g, ' ')} (${remedyOf(error)})\n`);
     return 1;
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -24,19 +24,19 @@ export const READING_COMMANDS: { readonly [Name in Reading]: CommandDeclaration<
       },
       again: {
         flags: '--again <span>',
-        help: 'read a span once more that was asked for before: 6h (up to now), or FROM/TO',
+        help: 're-read a span that was asked for before: 6h (up to now), or FROM/TO',
         initial: null,
         parse: (text, at, nowMs) => parseSpan(text, nowMs) ?? fail(at, text, SPAN_EXPECTED),
       },
       forMs: {
         flags: '--for <duration>',
-        help: 'stop cleanly after this long',
+        help: 'stop cleanly after this long; failed if the API fails then',
         initial: null,
         parse: (text, at) => parseDuration(text) || fail(at, text, `${DURATION_EXPECTED}, more than 0`),
       },
       maxRequests: {
         flags: '--max-requests <n>',
-        help: 'stop cleanly after so many requests',
+        help: 'stop cleanly after this many requests (all streams together, retries included)',
         initial: null,
         parse: whole(1, 1_000_000_000),
       },
@@ -116,7 +116,7 @@ export const READING_COMMANDS: { readonly [Name in Reading]: CommandDeclaration<
   },
   audit: {
     summary:
-      'prove a span: what is settled, what is missing, and what the API shows of it now; loads nothing; exit 1 on any difference',
+      'compare a span with what the API shows now: settled, missing, extra; stores nothing; exit 1 on any difference',
     options: {
       stream,
       from: {

@@ -3,10 +3,11 @@ import { LogkeepError } from '../errors.ts';
 import { startSandbox } from '../sandbox/sandbox.ts';
 import type { Run } from './command.ts';
 import { exportLines } from './shell.ts';
+import { stopped } from './stopped.ts';
 
 /** New messages, and as many logs, in a second. */
 const LIVE_PER_SECOND = 1;
-/** About so many entries has a message's life on average. */
+/** Entries in a message's life, on average. */
 const ENTRIES_PER_MESSAGE = 3.8;
 
 /** `logkeep sandbox`: both stand-ins until a signal; the environment that points logkeep at them on stdout. */
@@ -34,7 +35,7 @@ export const run: Run<'sandbox'> = async (
       `stand-ins of both APIs at ${sandbox.url}: about ${amountText(entries, 'entry', 'entries')} each over ${lengthText(historyMs)}, ` +
         'and new ones each second, all of which GET /sandbox/truth tells; in another terminal, set the variables above and run `logkeep sync` or `logkeep serve`; Ctrl-C stops\n',
     );
-    if (!signal.aborted) await new Promise((done) => signal.addEventListener('abort', done, { once: true }));
+    await stopped(signal);
     return 0;
   } finally {
     await sandbox.close();

@@ -9,3 +9,8 @@ export function exportLines(variables: Readonly<Record<string, string>>): string
     .map(([name, value]) => `export ${name}=${shellQuoted(value)}\n`)
     .join('');
 }
+
+/** The command that opens the database at `url`, whose password it holds, in psql. */
+export function psqlLine(url: string): string {
+  return `psql ${shellQuoted(url)}`;
+}

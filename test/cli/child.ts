@@ -26,14 +26,17 @@ export interface Command {
   signal(name: NodeJS.Signals): void;
 }
 
+/** What follows `logkeep`: words with a space between, or each by itself. */
+type Line = string | readonly string[];
+
 /** A folder and an environment that commands run in. */
 export interface Desk {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
-  start(line: string, env?: Readonly<Record<string, string>>): Command;
-  run(line: string, env?: Readonly<Record<string, string>>): Promise<Finished>;
+  start(line: Line, env?: Readonly<Record<string, string>>): Command;
+  run(line: Line, env?: Readonly<Record<string, string>>): Promise<Finished>;
   /** As `run`, within this process: half a second less of CPU, where it is not the process that is tried. */
-  runHere(line: string, env?: Readonly<Record<string, string>>): Promise<Finished>;
+  runHere(line: Line, env?: Readonly<Record<string, string>>): Promise<Finished>;
   clear(): void;
 }
 
@@ -54,9 +57,9 @@ export function createDesk(env: Readonly<Record<string, string>> = {}): Desk {
   };
 }
 
-async function runHere(line: string, cwd: string, env: Readonly<Record<string, string>>): Promise<Finished> {
+async function runHere(line: Line, cwd: string, env: Readonly<Record<string, string>>): Promise<Finished> {
   const told = { out: '', err: '' };
-  const code = await runProgram(line.split(' ').filter(Boolean), {
+  const code = await runProgram(wordsOf(line), {
     env,
     cwd,
     stdout: { write: (text) => (told.out += text) },
@@ -68,8 +71,12 @@ async function runHere(line: string, cwd: string, env: Readonly<Record<string, s
   return { code, ...told };
 }
 
-function startCommand(line: string, cwd: string, env: Readonly<Record<string, string>>): Command {
-  const child = spawn(process.execPath, [MAIN, ...line.split(' ').filter(Boolean)], { cwd, env });
+function wordsOf(line: Line): readonly string[] {
+  return typeof line === 'string' ? line.split(' ').filter(Boolean) : line;
+}
+
+function startCommand(line: Line, cwd: string, env: Readonly<Record<string, string>>): Command {
+  const child = spawn(process.execPath, [MAIN, ...wordsOf(line)], { cwd, env });
   let out = '';
   let err = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

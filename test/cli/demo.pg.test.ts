@@ -31,7 +31,7 @@ describe('demo', () => {
     expect(counts.map(([, name]) => name)).toEqual(['qstash', 'datadog']);
     for (const [, , count = '0'] of counts) expect(Number(count.replace(',', ''))).toBeGreaterThan(15_000);
     expect(out).not.toContain('waited for quota');
-    expect(out).toMatch(/^stream +covered until +lag +gaps +rows +last run/m);
+    expect(out).toMatch(/^stream +covered until +lag +gaps +stored +last sync/m);
     // Up to the real now, less the settle delay.
     const status = [...out.matchAll(/^(\S+)\.main +(\S+ \S+Z) +.*none +[\d,]+ +done /gm)];
     expect(status.map(([, name]) => name)).toEqual(['datadog', 'qstash']);
@@ -42,7 +42,8 @@ describe('demo', () => {
     expect(out).toMatch(/^DELIVERED +\d+ +\d/m);
     expect(out).toMatch(/^https:\/\/\S+ +\d+ +\d+ +\d/m);
     expect(out).toMatch(/^msg_\w+\.\.\. +\d+ /m);
-    expect(out).toContain('npx logkeep demo --keep');
+    for (const next of ['npx logkeep demo --keep', 'npx logkeep query "select ', 'npx logkeep db '])
+      expect(out).toContain(next);
     expect(serverLeft(desk.cwd)).toBe(false);
   }, 180_000);
 
@@ -68,7 +69,8 @@ describe('demo', () => {
     expect(second).toMatchObject({ code: 2, err: expect.stringContaining('another demo runs here') });
     expect(serverLeft(desk.cwd)).toBe(true);
     kept.signal('SIGINT');
-    expect((await kept.finished).code).toBe(0);
+    const { code, out } = await kept.finished;
+    expect([code, out]).toEqual([0, expect.stringMatching(/npx logkeep db (?!.*demo --keep)/s)]);
     expect(serverLeft(desk.cwd)).toBe(false);
   }, 180_000);
 });

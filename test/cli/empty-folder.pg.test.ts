@@ -21,6 +21,8 @@ const LOOKING = [
   'quarantine list',
   'quarantine show 1',
   'quarantine retry',
+  'query table/**/qstash_log',
+  'db',
   'backfill',
   'backfill --dry-run',
   'backfill --from 2d --dry-run',

@@ -16,7 +16,10 @@ interface Outcome {
 }
 
 /** The command line in this process; the work of a command is to be noted, or `work`. */
-async function run(line: string, work: () => Promise<ExitCode> = async () => 0): Promise<Outcome> {
+async function run(
+  line: string | readonly string[],
+  work: () => Promise<ExitCode> = async () => 0,
+): Promise<Outcome> {
   const outcome: Outcome = { code: 0, out: '', err: '', ran: null, options: {} };
   const context: CliContext = {
     env: {},
@@ -28,7 +31,7 @@ async function run(line: string, work: () => Promise<ExitCode> = async () => 0):
     clock: { now: () => NOW, sleep: async () => undefined },
   };
   outcome.code = await runProgram(
-    line.split(' ').filter(Boolean),
+    typeof line === 'string' ? line.split(' ').filter(Boolean) : line,
     context,
     async (name) => async (options) => {
       outcome.ran = name;
@@ -109,6 +112,8 @@ describe('options', () => {
     ],
     ['sync --sinc 3d', "unknown option '--sinc' (Did you mean --since?); see `logkeep sync --help`"],
     ['sync extra', 'too many arguments'],
+    ['query', 'query: expected one SQL statement, such as `logkeep query "select state, count(*)'],
+    ['query select 1', 'too many arguments'],
     ['sync --since', "option '--since <time>' argument missing"],
   ])('%s is refused with exit code 2 in one line before anything starts', async (line, expected) => {
     const { code, err, out, ran } = await run(line);
@@ -191,7 +196,8 @@ describe('help', () => {
       for (const example of COMMANDS[name as CommandName].examples) {
         expect(out).toContain(`$ ${example}`);
         const line = example.replace(/^.*?logkeep /, '').replace(/ >.*/, '');
-        expect(await run(line)).toMatchObject({ code: 0, ran: name, err: '' });
+        const words = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, word]) => quoted ?? word ?? '');
+        expect(await run(words)).toMatchObject({ code: 0, ran: name, err: '' });
       }
     },
   );
