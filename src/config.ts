@@ -20,7 +20,6 @@ import {
 } from './config/resolve.ts';
 import { resolveStreams } from './config/streams.ts';
 import { LogkeepError } from './errors.ts';
-import { nearest } from './nearest.ts';
 import { REDACTED_HEADERS } from './redact.ts';
 import type { Source, StreamSettings } from './sources/source.ts';
 
@@ -42,7 +41,7 @@ export interface Config {
   /** Names of headers to hide, lower case. */
   readonly redact: readonly string[];
   readonly logLevel: LogLevel;
-  /** Where `serve` tells its health; port 0: any free one. */
+  /** Where `serve` exposes its health; port 0: any free one. */
   readonly host: string;
   readonly port: number;
   readonly alerts: AlertSettings;
@@ -50,6 +49,8 @@ export interface Config {
   readonly runHistoryMs: number;
   /** All settings in effect, secrets masked, each with where it came from. */
   readonly effective: readonly EffectiveSetting[];
+  /** What is set and has no effect, a sentence each. */
+  readonly notes: readonly string[];
 }
 
 /** Where settings come from. */
@@ -59,17 +60,17 @@ export interface LoadOptions {
   /** `--config`; null: `logkeep.yaml` in `cwd`, if there is one. */
   readonly file: string | null;
   readonly sources: readonly Source[];
-  /** `--log-level`; goes before all else. */
+  /** `--log-level`; overrides all else. */
   readonly logLevel?: string | null;
-  /** `--port`; goes before all else. */
+  /** `--port`; overrides all else. */
   readonly port?: number | null;
   /** `required` (no stream is an error, the default), `optional`, or `ignored` (not even looked at, for `migrate`). */
   readonly streams?: 'required' | 'optional' | 'ignored';
 }
 
 /**
- * The settings of file and environment: a flag goes before an environment variable, that before the file, that
- * before a default. Throws LogkeepError `config` that names everything wrong at once.
+ * The settings of file and environment. Precedence: flag, environment variable, file, default. Throws LogkeepError
+ * `config` that names everything wrong at once.
  */
 export function loadConfig(options: LoadOptions): Config {
   const { env, cwd, sources, streams: wanted = 'required' } = options;
@@ -79,8 +80,10 @@ export function loadConfig(options: LoadOptions): Config {
   const checked = check(general, given, '', problems);
   const givenAlerts = alertsGiven(file, env, problems);
   const checkedAlerts = check(alerts, givenAlerts, 'alerts.', problems);
-  const { streams, settings } =
-    wanted === 'ignored' ? { streams: [], settings: [] } : resolveStreams(file, env, sources, problems);
+  const { streams, settings, notes } =
+    wanted === 'ignored'
+      ? { streams: [], settings: [], notes: [] }
+      : resolveStreams(file, env, sources, problems);
   problems.throwIfAny();
   if (checked === null || checkedAlerts === null)
     throw new Error('settings are wrong, but no problem was noted');
@@ -108,25 +111,8 @@ export function loadConfig(options: LoadOptions): Config {
       ...effective(alerts, givenAlerts, 'alerts.', ALERT_SECRETS),
       ...settings,
     ],
+    notes,
   };
-}
-
-/** The streams of these names, or all for none; throws LogkeepError `config` for a name that no stream has. */
-export function chooseStreams(
-  streams: readonly StreamSettings[],
-  names: readonly string[],
-): readonly StreamSettings[] {
-  const ids = streams.map(({ id }) => id as string);
-  for (const name of names) {
-    if (ids.includes(name)) continue;
-    const meant = nearest(name, ids);
-    const hint = meant === null ? '' : `; did you mean ${meant}?`;
-    throw new LogkeepError(
-      'config',
-      `--stream: "${name}": expected one of ${ids.join(', ') || 'none'}${hint}`,
-    );
-  }
-  return names.length === 0 ? streams : streams.filter(({ id }) => names.includes(id));
 }
 
 function generalSettings(

@@ -1,6 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { type Config, chooseStreams } from '../src/config.ts';
+import { chooseStreams } from '../src/cli/open.ts';
+import type { Config } from '../src/config.ts';
 import { REDACTED_HEADERS } from '../src/redact.ts';
 import { DAY, EXAMPLE, KEYS, MINUTE, settingsFolder } from './config/harness.ts';
 
@@ -61,6 +62,11 @@ describe('the environment alone', () => {
       /^DD_API_KEY: missing, while DD_APP_KEY is set: expected both or neither/,
     );
     expect(complaint(null, { DD_API_KEY: 'a', DD_APP_KEY: ' ' })).toMatch(/^DD_APP_KEY: missing/);
+    expect(complaint(null, { DD_API_KEY: 'a', DD_SITE: 'nowhere' }).split('\n')).toEqual([
+      '2 settings are wrong:',
+      expect.stringMatching(/^ {2}DD_APP_KEY: missing, while DD_API_KEY is set/),
+      expect.stringMatching(/^ {2}DD_SITE: "nowhere": expected a Datadog site/),
+    ]);
   });
 
   it('says what to set when nothing makes a stream', () => {
@@ -106,6 +112,40 @@ describe('general settings', () => {
     });
     expect(config.streams.map(({ id }) => id)).toEqual(['t']);
     expect(config.database.url).toBe('postgresql:///logs?host=/tmp');
+  });
+
+  it('come with a note on each source whose variables are unused since the file declares the streams', () => {
+    const toy = 'streams: { t: { source: toy, key: k } }';
+    const unused = (names: string) => `${names} set but unused: logkeep.yaml declares the streams`;
+    expect(load(toy, { ...KEYS, QSTASH_URL: 'https://qstash-us-east-1.upstash.io' }).notes).toEqual([
+      unused('QSTASH_TOKEN and QSTASH_URL are'),
+      unused('DD_API_KEY and DD_APP_KEY are'),
+    ]);
+    expect(load(toy, { QSTASH_TOKEN: 't', DD_API_KEY: 'one of two', DD_SITE: 'datadoghq.eu' }).notes).toEqual(
+      [unused('QSTASH_TOKEN is')],
+    );
+  });
+
+  it('come with no note on a variable that the file names or has another value for', () => {
+    const stream = (url: string) => `streams: { q: { source: qstash, token: '\${QSTASH_TOKEN}'${url} } }`;
+    const env = { QSTASH_TOKEN: 't', QSTASH_URL: 'https://qstash-us-east-1.upstash.io' };
+    expect(load(stream(''), env).notes).toEqual([
+      'QSTASH_URL is set but unused: logkeep.yaml declares the streams',
+    ]);
+    expect(load(stream(`, url: '\${QSTASH_URL}'`), env).notes).toEqual([]);
+    expect(load(stream(', url: https://qstash.upstash.io'), env).notes).toEqual([]);
+    expect(load('streams: { q: { source: qstash, token: t } }', { QSTASH_TOKEN: 't' }).notes).toEqual([]);
+    expect(load(EXAMPLE, KEYS).notes).toEqual([]);
+    expect(load(null, KEYS).notes).toEqual([]);
+  });
+
+  it("keep the environment's streams where the file declares none, and apply its defaults to them", () => {
+    const { streams, notes } = load('defaults: { retention: 14d }', KEYS);
+    expect(streams).toMatchObject([
+      { id: 'qstash.main', retentionMs: 14 * DAY, since: { agoMs: 14 * DAY } },
+      { id: 'datadog.main', retentionMs: 14 * DAY },
+    ]);
+    expect(notes).toEqual([]);
   });
 
   it('take a flag before the environment before the file', () => {
@@ -180,8 +220,10 @@ describe('effective settings', () => {
     expect(from(config, 'streams.datadog.web.query')).toEqual(['service:web*', 'logkeep.yaml']);
     expect(from(config, 'streams.datadog.web.since')).toEqual([
       '3d',
-      'default (the retention, and what is older if the API shows it)',
+      'default (the retention; what the API shows of up to 15d is stored too)',
     ]);
+    const kept = load(`defaults: { retention: 30d }\n${EXAMPLE}`, KEYS);
+    expect(from(kept, 'streams.datadog.web.since')).toEqual(['30d', 'default (the retention)']);
     expect(from(config, 'streams.datadog.web.api_url')).toBeNull();
     expect(
       from(
@@ -199,6 +241,19 @@ describe('effective settings', () => {
     // Built-in redaction has names that end in -secret.
     expect(JSON.stringify(config.effective)).not.toMatch(/(q|a|b|pg|tls)-secret/);
     expect(JSON.stringify(config.effective)).toContain('postgres://u:****@h/db');
+  });
+});
+
+describe('the examples of the documentation', () => {
+  it.each(['README.md', 'docs/settings.md'])('of %s read as far back as the environment alone', (page) => {
+    const text = readFileSync(new URL(`../${page}`, import.meta.url), 'utf8');
+    const yaml = [...text.matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].map(([, block = '']) => block);
+    const beginnings = ({ streams }: Config) =>
+      streams.map(({ source, since, reachMs, retentionMs }) => ({ source, since, reachMs, retentionMs }));
+    const example = yaml.find((block) => block.includes('streams:')) ?? null;
+    const documented = beginnings(load(example, KEYS));
+    rmSync(path('logkeep.yaml'));
+    expect(documented).toEqual(beginnings(load(null, KEYS)));
   });
 });
 

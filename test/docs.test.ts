@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it, test } from 'vitest';
-import { settingsSchema } from '../src/config/schema.ts';
+import { settingsSchema, VALUES } from '../src/config/schema.ts';
 import { SOURCES } from '../src/sources/list.ts';
 
 const at = (path: string) => new URL(`../${path}`, import.meta.url);
@@ -8,10 +8,10 @@ const read = (path: string) => readFileSync(at(path), 'utf8');
 
 /** Settings of one place of the file, as the schema has them. */
 type Properties = Readonly<Record<string, { readonly description?: string; readonly default?: unknown }>>;
-/** A row of a table: the setting, its default, its meaning; without backticks. */
-type Line = readonly [name: string, fallback: string, meaning: string];
+/** A row of a table: the setting, what its value may be, its default, its meaning; without backticks. */
+type Line = readonly [name: string, values: string, fallback: string, meaning: string];
 
-describe('docs/settings.md shows every setting with its default and its meaning as declared, and none besides:', () => {
+describe('docs/settings.md shows every setting with its values, default and meaning as declared, and none besides:', () => {
   const schema = settingsSchema(SOURCES) as unknown as {
     readonly properties: Properties & {
       readonly alerts: { readonly properties: Properties };
@@ -32,7 +32,7 @@ describe('docs/settings.md shows every setting with its default and its meaning 
     const { alerts: _alerts, ...others } = schema.properties;
     expect(tableOf('Top level').filter(([name]) => name !== 'alerts')).toEqual(linesOf(others as Properties));
     // Its settings have a table of their own, to which this row leads.
-    expect(tableOf('Top level').find(([name]) => name === 'alerts')?.[2]).toMatch(
+    expect(tableOf('Top level').find(([name]) => name === 'alerts')?.[3]).toMatch(
       new RegExp(
         `^${meaningOf(alerts as Properties[string]).slice(0, -1)}: see \\[Alerts\\]\\(#alerts\\)\\.$`,
       ),
@@ -43,13 +43,20 @@ describe('docs/settings.md shows every setting with its default and its meaning 
     expect(tableOf('Alerts')).toEqual(linesOf(alerts.properties));
   });
 
-  it('of every stream, one default for each source where they differ', () => {
+  it('of every stream, one default and one range for each source where they differ', () => {
     expect(tableOf('Every stream')).toEqual(
       common.map((name): Line => {
         const declared = sources.map(({ properties }) => properties[name] ?? {});
-        return [name, [...new Set(declared.map(fallbackOf))].join(', '), meaningOf(declared[0])];
+        const each = (read: typeof fallbackOf, between: string) =>
+          [...new Set(declared.map(read))].join(between);
+        return [name, each(valuesOf, '; '), each(fallbackOf, ', '), meaningOf(declared[0])];
       }),
     );
+  });
+
+  it.each(SOURCES)('that a first read looks back as far as $name declares', ({ name, reachMs = 0 }) => {
+    const [, , , meaning = ''] = tableOf('Every stream').find(([setting]) => setting === 'since') ?? [];
+    expect(meaning.toLowerCase()).toContain(`${reachMs / 86_400_000} days (${name})`);
   });
 
   it.each(sources)('of streams of $name', ({ name, properties }) => {
@@ -72,14 +79,15 @@ test('README and docs link only to files that exist', () => {
 function tableOf(heading: string): readonly Line[] {
   const [, section = ''] = read('docs/settings.md').split(`\n## ${heading}\n`);
   const [own = ''] = section.split('\n## ');
-  return [...own.matchAll(/^\| (`\w+`) \|(.*?)\|(.*)\|$/gm)].map(
-    ([, name, fallback, meaning]) => [name, fallback, meaning].map(plain) as unknown as Line,
+  return [...own.matchAll(/^\| (`\w+`) \|(.*?)\|(.*?)\|(.*)\|$/gm)].map(
+    ([, ...cells]) => cells.map(plain) as unknown as Line,
   );
 }
 
 function linesOf(properties: Properties): readonly Line[] {
   return Object.entries(properties).map(([name, property]) => [
     name,
+    valuesOf(property),
     fallbackOf(property),
     meaningOf(property),
   ]);
@@ -89,8 +97,12 @@ function fallbackOf(property: Properties[string]): string {
   return String(property.default ?? '');
 }
 
-function meaningOf(property: Properties[string] = {}): string {
-  return plain(property.description);
+function meaningOf({ description = '' }: Properties[string] = {}): string {
+  return plain(description.split(VALUES)[0]);
+}
+
+function valuesOf({ description = '' }: Properties[string]): string {
+  return plain(description.split(VALUES)[1]);
 }
 
 function plain(text = ''): string {

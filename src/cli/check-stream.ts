@@ -33,7 +33,7 @@ export async function checkStream(
   } catch (error) {
     if (!isFailure(error) || signal.aborted) throw error;
     if (patience.aborted) return [silence(subject, stream.quota(), clock)];
-    const remedy = REMEDY_HERE[error.kind] ?? REMEDY[error.kind];
+    const remedy = error.remedy ?? REMEDY_HERE[error.kind] ?? REMEDY[error.kind];
     return [trouble(subject, error.message.replace(`${subject}: `, ''), remedy)];
   }
 }

@@ -12,7 +12,7 @@ import { checkDatabase } from './check-database.ts';
 import { checkStream, overlaps } from './check-stream.ts';
 import type { CliContext, ExitCode, Run } from './command.ts';
 import { type Finding, fine, note, trouble } from './finding.ts';
-import { readConfig, refuseUnknownStreams } from './open.ts';
+import { chooseStreams, readConfig } from './open.ts';
 import { nearExpiry, readerText } from './status-view.ts';
 import { printable, tableText } from './table.ts';
 import { openCommandLog } from './text-log.ts';
@@ -22,14 +22,8 @@ const LEVEL: Readonly<Record<Finding['level'], string>> = { ok: 'ok', note: 'not
 
 /** `logkeep check`: every trouble with its remedy; one trouble does not end the search for others. */
 export const run: Run<'check'> = async (options, context): Promise<ExitCode> => {
-  const config = readConfig(options, context);
-  refuseUnknownStreams(
-    options.stream,
-    config.streams.map(({ id }) => id),
-  );
-  const chosen = config.streams.filter(
-    ({ id }) => options.stream.length === 0 || options.stream.includes(id),
-  );
+  const config = readConfig(options, context, 'optional');
+  const chosen = chooseStreams(config.streams, options.stream);
   const findings: Finding[] = [];
   if (config.streams.length === 0) {
     findings.push(
@@ -38,6 +32,11 @@ export const run: Run<'check'> = async (options, context): Promise<ExitCode> => 
         'no stream is set, so there is nothing to read',
         'set QSTASH_TOKEN, or DD_API_KEY and DD_APP_KEY, or declare streams in logkeep.yaml',
       ),
+    );
+  }
+  for (const sentence of config.notes) {
+    findings.push(
+      note('settings', sentence, `declare a stream for it in ${config.file}, or leave it, if that is meant`),
     );
   }
   const log = openCommandLog(config.logLevel, options.json, context.stderr);
@@ -92,11 +91,15 @@ function retentionFinding(
   status: StreamStatus | null,
   nowMs: number,
 ): Finding {
-  const { id, since, retentionMs } = settings;
+  const { id, since, retentionMs, reachMs } = settings;
   // Progress under other filters says nothing of what is asked for now.
   const changed = status !== null && status.fingerprint !== stream.fingerprint;
   if (status === null || changed || status.untouched) {
-    const from = Math.max(resolveMoment(since, nowMs), nowMs - retentionMs);
+    // Where `since` was not said, it looks beyond the retention too.
+    const from =
+      reachMs === undefined
+        ? Math.max(resolveMoment(since, nowMs), nowMs - retentionMs)
+        : nowMs - Math.max(retentionMs, reachMs);
     return fine(
       id,
       `not read yet${changed ? ' with these settings' : ''}; the first sync begins at ${timeText(from)}`,

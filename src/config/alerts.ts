@@ -24,10 +24,10 @@ export interface AlertSettings {
 /** Settings of the file's `alerts`. */
 export const alerts = z.strictObject({
   webhook: optional(webhookUrl('https://example.org/hook')).describe(
-    'Address that is sent a JSON document about trouble and its end. LOGKEEP_ALERT_WEBHOOK goes before it.',
+    'Address that is sent a JSON document about trouble and its end. LOGKEEP_ALERT_WEBHOOK overrides it.',
   ),
   slack: optional(webhookUrl('https://hooks.slack.com/services/...')).describe(
-    'Incoming webhook of Slack, or of anything that takes its format. LOGKEEP_ALERT_SLACK goes before it.',
+    'Incoming webhook of Slack, or of anything that takes its format. LOGKEEP_ALERT_SLACK overrides it.',
   ),
   lag: duration(MINUTE, 30 * DAY)
     .prefault('15m')
@@ -52,7 +52,7 @@ export const alerts = z.strictObject({
 /** Settings of `alerts` that hold secrets. */
 export const ALERT_SECRETS = ['webhook', 'slack'];
 
-/** Environment variables of these settings: each goes before the file. */
+/** Environment variables of these settings: each overrides the file. */
 export const ALERT_VARIABLES: Readonly<Partial<Record<keyof typeof alerts.shape, string>>> = {
   webhook: 'LOGKEEP_ALERT_WEBHOOK',
   slack: 'LOGKEEP_ALERT_SLACK',
@@ -65,10 +65,11 @@ export function alertSettings(checked: z.output<typeof alerts>): AlertSettings {
 }
 
 function webhookUrl(example: string) {
-  const expected = `expected the address of a webhook such as ${example}`;
+  const values = `the address of a webhook such as ${example}`;
+  const expected = `expected ${values}`;
   return z
     .string({ error: expected })
-    .meta({ pattern: '^\\s*https?://' })
+    .meta({ pattern: '^\\s*https?://', values })
     .transform((value, context) => {
       const url = URL.parse(value.trim());
       if (url !== null && /^https?:$/.test(url.protocol) && url.username === '') return url.href;
@@ -79,13 +80,16 @@ function webhookUrl(example: string) {
 
 function silence() {
   const expected = `${DURATION_EXPECTED}, of at least 1m, or auto, or off`;
-  return z.string({ error: expected }).transform((value, context): number | 'auto' | null => {
-    const text = value.trim();
-    if (text === 'auto') return text;
-    if (text === 'off') return null;
-    const ms = parseDuration(text);
-    if (ms !== null && ms >= MINUTE) return ms;
-    context.addIssue({ code: 'custom', message: expected });
-    return z.NEVER;
-  });
+  return z
+    .string({ error: expected })
+    .meta({ values: 'auto, off, or a duration of at least 1m' })
+    .transform((value, context): number | 'auto' | null => {
+      const text = value.trim();
+      if (text === 'auto') return text;
+      if (text === 'off') return null;
+      const ms = parseDuration(text);
+      if (ms !== null && ms >= MINUTE) return ms;
+      context.addIssue({ code: 'custom', message: expected });
+      return z.NEVER;
+    });
 }

@@ -3,7 +3,6 @@ import type { Source, StreamSettings } from '../sources/source.ts';
 import {
   duration,
   durationOrAuto,
-  listed,
   moment,
   oneOf,
   oneOrMany,
@@ -20,15 +19,15 @@ import { schedule } from './schedule.ts';
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
 
-/** Settings that every stream has; `defaults` of the file and a source's own defaults go before the ones here. */
+/** Settings that every stream has; `defaults` of the file and a source's own defaults override the ones here. */
 export const shared = z.strictObject({
   since: optional(moment()).describe(
-    'Where the first read begins: so long before now, or a time. By default everything that the API still shows; what is owed, and claimed as covered, begins with the retention.',
+    'Where the first read begins: a duration back from now, or a time. By default as far back as 14 days (QStash) or 15 days (Datadog), or `retention` if that is longer; what the API still shows from before `retention` is stored, but neither claimed as covered nor listed as missing.',
   ),
   retention: duration(MINUTE, 3660 * DAY)
     .prefault('3d')
     .describe(
-      'How long the API keeps entries: what is older counts as expired, never as read. Set it to your plan (QStash: 3, 7 or 14 days) or index (Datadog: 3, 7, 15 or 30 days).',
+      'How long the API keeps entries: what is older counts as expired, never as read. Neither API reports it: set it to your plan (QStash: 3, 7 or 14 days) or index (Datadog: 3, 7, 15 or 30 days), and never to more than that.',
     ),
   settle: duration(0, DAY)
     .prefault('30s')
@@ -36,7 +35,7 @@ export const shared = z.strictObject({
   overlap: durationOrAuto(0, 7 * DAY)
     .prefault('15m')
     .describe(
-      'How much of the newest part that was read is read again, for late entries. auto: as much as brings all but one in a thousand, by how late entries came till now; the default where too little is known.',
+      'How much of the newest part that was read is read again, for late entries. `auto`: as much as brings all but one in a thousand, by how late entries came till now; the default where too little is known.',
     ),
   sweep_after: duration(MINUTE, 3660 * DAY)
     .prefault('20h')
@@ -48,9 +47,7 @@ export const shared = z.strictObject({
     .describe('When `logkeep serve` sweeps: a cron expression in UTC.'),
   schedule: schedule()
     .prefault('* * * * *')
-    .describe(
-      'When `logkeep serve` catches up: a cron expression in UTC, with seconds first if there are six fields.',
-    ),
+    .describe('When `logkeep serve` catches up: a cron expression in UTC.'),
   page_size: wholeNumber(1, 10_000)
     .prefault(100)
     .describe('Entries asked for per request; by default the most that the API gives, which is the limit.'),
@@ -60,7 +57,7 @@ export const shared = z.strictObject({
     .describe('Least time between the starts of two requests of one credential.'),
   quota_reserve: share(0.9)
     .prefault('10%')
-    .describe("Share of the API's quota left for the organisation's other tools, such as 0.1 or 10%."),
+    .describe("Share of the API's quota left for the organisation's other tools."),
   timeout: duration(10, 15 * MINUTE)
     .prefault('60s')
     .describe('How long one request may take.'),
@@ -101,30 +98,30 @@ export const SHARED_FIELDS = {
 /** Settings of the file's top level, besides `defaults` and `streams`. */
 export const general = z.strictObject({
   database_url: optional(databaseUrl()).describe(
-    'Postgres to copy into (postgres://user:password@host:5432/name). Without it an embedded Postgres keeps its files in data_dir. DATABASE_URL goes before it.',
+    'Postgres to copy into. Without it an embedded Postgres keeps its files in data_dir. DATABASE_URL overrides it.',
   ),
   database_url_direct: optional(databaseUrl()).describe(
-    'The same database without a pooler such as PgBouncer between, for migrations. DATABASE_URL_DIRECT goes before it.',
+    'The same database without a pooler such as PgBouncer between, for migrations. DATABASE_URL_DIRECT overrides it.',
   ),
   data_dir: text('the path of a folder')
     .prefault('.logkeep')
     .describe(
-      'Folder of the embedded Postgres, relative to this file. LOGKEEP_DIR (relative to the current folder) goes before it.',
+      'Folder of the embedded Postgres, relative to this file. LOGKEEP_DIR (relative to the current folder) overrides it.',
     ),
   log_level: oneOf(LOG_LEVELS)
     .prefault('warn')
     .describe(
-      `How much is logged to stderr: ${listed(LOG_LEVELS)}; \`serve\` logs info unless told otherwise. LOGKEEP_LOG_LEVEL and --log-level go before it.`,
+      'How much is logged to stderr; `serve` logs info unless told otherwise. LOGKEEP_LOG_LEVEL and --log-level override it.',
     ),
   host: text('an address of this machine such as 127.0.0.1 or 0.0.0.0')
     .prefault('127.0.0.1')
     .describe(
-      'Address that `logkeep serve` tells its health and metrics on: 0.0.0.0 (or ::) where others must reach it, as in a container. LOGKEEP_HOST goes before it.',
+      'Address on which `logkeep serve` exposes health and metrics: 0.0.0.0 (or ::) where others must reach it, as in a container. LOGKEEP_HOST overrides it.',
     ),
   port: wholeNumber(0, 65_535)
     .prefault(9464)
     .describe(
-      'Port of `logkeep serve` for health and metrics; 0: any free one. LOGKEEP_PORT and --port go before it.',
+      'Port of `logkeep serve` for health and metrics; 0: any free one. LOGKEEP_PORT and --port override it.',
     ),
   run_history: duration(MINUTE, 3660 * DAY)
     .prefault('14d')
@@ -137,7 +134,7 @@ export const general = z.strictObject({
   ),
 });
 
-/** Environment variables of the general settings: each goes before the file. */
+/** Environment variables of the general settings: each overrides the file. */
 export const GENERAL_VARIABLES: Readonly<Partial<Record<keyof typeof general.shape, string>>> = {
   database_url: 'DATABASE_URL',
   database_url_direct: 'DATABASE_URL_DIRECT',
@@ -155,7 +152,7 @@ export const STREAM_NAME_LIMIT = 63;
 function databaseUrl() {
   return z
     .string({ error: ADDRESS_EXPECTED })
-    .meta({ pattern: '^\\s*postgres(ql)?://' })
+    .meta({ pattern: '^\\s*postgres(ql)?://', values: 'postgres://user:password@host:5432/name' })
     .transform((value, context) => {
       const address = value.trim();
       const trouble = addressTrouble(address);

@@ -138,7 +138,7 @@ export function effective(
 }
 
 /** The declared default of each setting that has one, as it would stand in the file. */
-export function defaultsOf(schema: z.ZodObject): Readonly<Record<string, unknown>> {
+function defaultsOf(schema: z.ZodObject): Readonly<Record<string, unknown>> {
   const { properties = {} } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
   return Object.fromEntries(
     Object.entries(properties).flatMap(([key, property]) =>

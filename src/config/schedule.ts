@@ -16,13 +16,16 @@ const PLAIN = /^(\*|\*\/[1-9]|0)( (\*|\*\/[1-9]|[1-9]))?( \*){4}$|^[1-5]?\d \*\/
 
 /** A cron expression in UTC, with optional seconds, as node-cron understands it. */
 export function schedule() {
-  return z.string({ error: SCHEDULE_EXPECTED }).transform((text, context) => {
-    const trimmed = text.trim();
-    const wrong = whatIsWrong(trimmed);
-    if (wrong === null) return trimmed;
-    context.addIssue({ code: 'custom', message: wrong });
-    return z.NEVER;
-  });
+  return z
+    .string({ error: SCHEDULE_EXPECTED })
+    .meta({ values: 'a cron expression of five fields, or of six with seconds first' })
+    .transform((text, context) => {
+      const trimmed = text.trim();
+      const wrong = whatIsWrong(trimmed);
+      if (wrong === null) return trimmed;
+      context.addIssue({ code: 'custom', message: wrong });
+      return z.NEVER;
+    });
 }
 
 /** Into these parts a minute, and an hour, divide evenly. */

@@ -5,6 +5,9 @@ import { general, STREAM_NAME, STREAM_NAME_LIMIT, shared, sharedFor } from './de
 
 type Schema = Readonly<Record<string, unknown>>;
 
+/** Stands in a description between what a setting means and what its value may be. */
+export const VALUES = ' Values: ';
+
 /** The JSON Schema (draft 7, as editors know it) of logkeep.yaml, made of the same declarations that check it. */
 export function settingsSchema(sources: readonly Pick<Source, 'name' | 'settings' | 'defaults'>[]): Schema {
   return {
@@ -61,8 +64,17 @@ function streamSchema({ name, settings, defaults }: Pick<Source, 'name' | 'setti
 function propertiesOf(schema: z.ZodObject): Readonly<Record<string, Schema>> {
   const { properties = {} } = z.toJSONSchema(schema, { io: 'input', target: 'draft-7' });
   return Object.fromEntries(
-    Object.entries(properties).map(([key, property]) => [key, allowVariable(property as Schema)]),
+    Object.entries(properties).map(([key, property]) => [
+      key,
+      allowVariable(describeValues(property as Schema)),
+    ]),
   );
+}
+
+/** What a value may be stands in the declaration; editors show the description alone. */
+function describeValues({ values, ...property }: Schema): Schema {
+  if (values === undefined) return property;
+  return { ...property, description: `${property.description}${VALUES}${values}` };
 }
 
 /** Text of a fixed form may also be, or hold, a variable. */

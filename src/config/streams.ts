@@ -1,13 +1,12 @@
 import type { z } from 'zod';
 import { formatDuration } from '../durations.ts';
 import type { StreamId } from '../model.ts';
-import { nearest } from '../nearest.ts';
 import type { Source, StreamSettings } from '../sources/source.ts';
-import { listed } from '../sources/values.ts';
-import { SHARED_FIELDS, STREAM_NAME, STREAM_NAME_LIMIT, shared, sharedFor } from './declaration.ts';
+import { SHARED_FIELDS, shared, sharedFor } from './declaration.ts';
+import { type Declared, environmentStreams, fileStreams, unusedVariables } from './declared.ts';
 import { isMapping, type SettingsFile } from './file.ts';
 import { type Problems, showValue } from './problems.ts';
-import { check, type EffectiveSetting, effective, type Given, takeMapping, takeVariable } from './resolve.ts';
+import { check, type EffectiveSetting, effective, type Given, takeMapping } from './resolve.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -15,14 +14,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export interface ResolvedStreams {
   readonly streams: readonly StreamSettings[];
   readonly settings: readonly EffectiveSetting[];
-}
-
-interface Declared {
-  readonly id: string;
-  readonly source: Source;
-  readonly given: ReadonlyMap<string, Given>;
-  /** What stands before a setting's name where it is missing. */
-  readonly where: string;
+  /** What of the environment has no effect, a sentence each. */
+  readonly notes: readonly string[];
 }
 
 /** The streams that the file declares; if it declares none, those of the environment variables. */
@@ -39,12 +32,19 @@ export function resolveStreams(
     : environmentStreams(env, sources, problems);
   const streams: StreamSettings[] = [];
   const settings: EffectiveSetting[] = [];
+  const all: Declared[] = [];
   for (const stream of declared) {
+    all.push(stream);
     const resolved = resolveStream(stream, common, problems);
     if (resolved !== null) streams.push(resolved.stream);
     settings.push(...(resolved?.settings ?? []));
   }
-  return { streams, settings };
+  const unused = inFile ? unusedVariables(env, sources, all) : [];
+  const notes = unused.map(
+    (names) =>
+      `${names.join(' and ')} ${names.length === 1 ? 'is' : 'are'} set but unused: ${file?.name} declares the streams`,
+  );
+  return { streams, settings, notes };
 }
 
 function fileDefaults(file: SettingsFile, env: Environment, problems: Problems): Map<string, Given> {
@@ -67,80 +67,6 @@ function fileDefaults(file: SettingsFile, env: Environment, problems: Problems):
   return given;
 }
 
-/** One by one, so that all problems of a stream stand together. */
-function* fileStreams(
-  file: SettingsFile,
-  env: Environment,
-  sources: readonly Source[],
-  problems: Problems,
-): Generator<Declared> {
-  const streams = file.content.streams;
-  if (!isMapping(streams) || Object.keys(streams).length === 0) {
-    const shown = isMapping(streams) ? 'empty' : showValue(streams, false);
-    problems.add(`${file.name}: streams`, `${shown}: expected a mapping from stream names to their settings`);
-    return;
-  }
-  for (const [id, settings] of Object.entries(streams)) {
-    const place = `${file.name}: streams.${id}`;
-    if (!STREAM_NAME.test(id) || id.length > STREAM_NAME_LIMIT) {
-      problems.add(
-        place,
-        `expected a name of at most ${STREAM_NAME_LIMIT} lower-case letters, digits, - and _, with dots between, such as qstash.main`,
-      );
-    } else if (!isMapping(settings)) {
-      const example = `{ source: ${sources[0]?.name ?? 'name'}, ... }`;
-      problems.add(place, `${showValue(settings, true)}: expected a mapping such as ${example}`);
-    } else {
-      const source = sourceNamed(settings.source, sources, place, problems);
-      if (source === null) continue;
-      const path = `streams.${id}.`;
-      const known = ['source', ...Object.keys(source.settings.shape), ...Object.keys(shared.shape)];
-      const { secrets } = source;
-      const given = takeMapping(settings, { file: file.name, path, known, secrets, env, problems });
-      yield { id, source, given, where: `${file.name}: ${path}` };
-    }
-  }
-}
-
-function sourceNamed(
-  said: unknown,
-  sources: readonly Source[],
-  place: string,
-  problems: Problems,
-): Source | null {
-  const found = sources.find(({ name }) => name === said);
-  if (found !== undefined) return found;
-  const names = sources.map(({ name }) => name);
-  const meant = typeof said === 'string' ? nearest(said, names) : null;
-  const hint = meant === null ? '' : `; did you mean ${meant}?`;
-  const shown = said === undefined ? 'missing' : showValue(said, false);
-  problems.add(`${place}.source`, `${shown}: expected ${listed(names)}${hint}`);
-  return null;
-}
-
-function environmentStreams(
-  env: Environment,
-  sources: readonly Source[],
-  problems: Problems,
-): readonly Declared[] {
-  return sources.flatMap((source): Declared[] => {
-    const { stream: id, variables } = source.environment;
-    const found = new Map<string, Given>();
-    for (const { name, setting } of variables) {
-      const given = takeVariable(name, env, source.secrets.includes(setting));
-      if (given !== null) found.set(setting, given);
-    }
-    const required = variables.filter((variable) => variable.required);
-    const missing = required.filter(({ setting }) => !found.has(setting));
-    if (missing.length === required.length) return [];
-    for (const { name, help } of missing) {
-      const others = required.filter((one) => !missing.includes(one)).map((one) => one.name);
-      problems.add(name, `missing, while ${others.join(' and ')} is set: expected both or neither (${help})`);
-    }
-    return missing.length > 0 ? [] : [{ id, source, given: found, where: `environment: ${id}: ` }];
-  });
-}
-
 function resolveStream(
   { id, source, given, where }: Declared,
   common: ReadonlyMap<string, Given>,
@@ -152,9 +78,8 @@ function resolveStream(
   const schema = sharedFor(source.defaults);
   const isCommon = (key: string) => common.has(key) && !given.has(key);
   const general = check(schema, all, where, problems, (key) => (isCommon(key) ? ` for ${id}` : ''));
-  if (general === null) return null;
-  checkTogether(general, all, id, problems);
-  if (own === null) return null;
+  checkTogether(general ?? thoseInOrder(schema, all), all, id, problems);
+  if (general === null || own === null) return null;
   const since = general.since ?? { agoMs: general.retention };
   const renamed = Object.fromEntries(
     Object.entries(SHARED_FIELDS).map(([key, field]) => [field, general[key as keyof typeof general]]),
@@ -175,7 +100,7 @@ function resolveStream(
   if (!all.has('since') && retention !== undefined) {
     all.set('since', {
       ...retention,
-      from: 'default (the retention, and what is older if the API shows it)',
+      from: sinceFrom(source, general.retention),
     });
   }
   const from = given.get('source')?.from ?? `environment ${source.environment.variables[0]?.name ?? ''}`;
@@ -187,6 +112,11 @@ function resolveStream(
       ...effective(schema, all, path, []),
     ],
   };
+}
+
+function sinceFrom({ reachMs = 0 }: Source, retentionMs: number): string {
+  if (reachMs <= retentionMs) return 'default (the retention)';
+  return `default (the retention; what the API shows of up to ${formatDuration(reachMs)} is stored too)`;
 }
 
 function sourceDefaults(source: Source): Map<string, Given> {
@@ -208,14 +138,28 @@ function defaultOverlapMs(source: Source): number {
   return typeof overlap === 'number' ? overlap : 0;
 }
 
-/** What the shared settings must be to each other. */
+/** The values that are in order, where others are not. */
+function thoseInOrder(
+  schema: typeof shared,
+  all: ReadonlyMap<string, Given>,
+): Partial<z.output<typeof shared>> {
+  return Object.fromEntries(
+    Object.entries(schema.shape).flatMap(([key, setting]) => {
+      const { success, data } = setting.safeParse(all.get(key)?.value);
+      return success ? [[key, data]] : [];
+    }),
+  );
+}
+
+/** What the shared settings must be to each other, as far as they are in order. */
 function checkTogether(
-  general: z.output<typeof shared>,
+  general: Partial<z.output<typeof shared>>,
   all: ReadonlyMap<string, Given>,
   id: string,
   problems: Problems,
 ): void {
   const { retention, settle, overlap, sweep_after } = general;
+  if (retention === undefined) return;
   const refuse = (key: string, expected: string) => {
     const given = all.get(key);
     problems.add(
@@ -223,11 +167,11 @@ function checkTogether(
       `${given?.shown ?? 'default'}: expected ${expected} of ${id}`,
     );
   };
-  if (settle >= retention) refuse('settle', `less than the retention of ${formatDuration(retention)}`);
-  if (overlap !== 'auto' && overlap > retention)
-    refuse('overlap', `at most the retention of ${formatDuration(retention)}`);
+  const kept = `the retention of ${formatDuration(retention)}`;
+  if (settle !== undefined && settle >= retention) refuse('settle', `less than ${kept}`);
+  if (typeof overlap === 'number' && overlap > retention) refuse('overlap', `at most ${kept}`);
   // A horizon that nobody chose means only that nothing is swept of a log as short-lived as that.
   const chosen = all.get('sweep_after')?.from.startsWith('default') === false;
-  if (chosen && sweep_after >= retention)
-    refuse('sweep_after', `less than the retention of ${formatDuration(retention)}`);
+  if (chosen && sweep_after !== undefined && sweep_after >= retention)
+    refuse('sweep_after', `less than ${kept}`);
 }

@@ -5,8 +5,6 @@ export interface Expanded {
   readonly value: unknown;
   /** Names of the variables in it; errors then show the text as it stands in the file, not what came from outside. */
   readonly variables: readonly string[];
-  /** False if a variable is missing, which `problems` then says. */
-  readonly complete: boolean;
 }
 
 /**
@@ -20,7 +18,6 @@ export function expandVariables(
   problems: Problems,
 ): Expanded {
   const variables = new Set<string>();
-  let complete = true;
   const replaceIn = (text: string): string =>
     text.replaceAll(
       /\$\$\{|\$\{([^}]*)(\}?)/g,
@@ -32,7 +29,6 @@ export function expandVariables(
           return env[name ?? ''] ?? '';
         }
         problems.add(place, trouble);
-        complete = false;
         return '';
       },
     );
@@ -40,7 +36,7 @@ export function expandVariables(
     if (typeof part === 'string') return replaceIn(part);
     return Array.isArray(part) ? part.map(walk) : part;
   };
-  return { value: walk(value), variables: [...variables], complete };
+  return { value: walk(value), variables: [...variables] };
 }
 
 function problemOf(

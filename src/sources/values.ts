@@ -10,36 +10,37 @@ import {
 } from '../durations.ts';
 
 // Each kind of value says one phrase, `expected ...`, whatever is wrong with it: the settings' reader puts
-// path and value before it. The meta is for the JSON Schema alone; the check is the parser's.
+// path and value before it. The meta is for the JSON Schema alone (`values`: what the documentation says that it may
+// be); the check is the parser's.
 
 const VARIABLE = { pattern: '\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}' };
 const DURATION_PATTERN = `${PLAIN_DURATION.source}|${ISO_DURATION.source}`;
 
 /** A duration of `minMs` to `maxMs`, read into ms. */
 export function duration(minMs: number, maxMs: number) {
-  const bounds = `, from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`;
+  const range = `from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`;
   return z
     .string({ error: DURATION_EXPECTED })
-    .meta({ pattern: DURATION_PATTERN })
+    .meta({ pattern: DURATION_PATTERN, values: `a duration ${range}` })
     .transform((text, context) => {
       const ms = parseDuration(text.trim());
       if (ms !== null && ms >= minMs && ms <= maxMs) return ms;
-      return refuse(context, ms === null ? DURATION_EXPECTED : DURATION_EXPECTED + bounds);
+      return refuse(context, ms === null ? DURATION_EXPECTED : `${DURATION_EXPECTED}, ${range}`);
     });
 }
 
 /** `auto`, or a duration of `minMs` to `maxMs` read into ms. */
 export function durationOrAuto(minMs: number, maxMs: number) {
   const expected = `${DURATION_EXPECTED}, or auto`;
-  const bounds = `, from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`;
+  const range = `from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`;
   return z
     .string({ error: expected })
-    .meta({ pattern: `^auto$|${DURATION_PATTERN}` })
+    .meta({ pattern: `^auto$|${DURATION_PATTERN}`, values: `auto, or a duration ${range}` })
     .transform((text, context): number | 'auto' => {
       if (text.trim() === 'auto') return 'auto';
       const ms = parseDuration(text.trim());
       if (ms !== null && ms >= minMs && ms <= maxMs) return ms;
-      return refuse(context, ms === null ? expected : expected + bounds);
+      return refuse(context, ms === null ? expected : `${expected}, ${range}`);
     });
 }
 
@@ -47,16 +48,19 @@ export function durationOrAuto(minMs: number, maxMs: number) {
 export function moment() {
   return z
     .string({ error: MOMENT_EXPECTED })
+    .meta({ values: 'a duration of at most 3660d, or a time with its zone' })
     .transform((text, context) => parseMoment(text.trim()) ?? refuse(context, MOMENT_EXPECTED));
 }
 
 /** A whole number from `min` to `max`; as text too, since `${NAME}` brings text. */
 export function wholeNumber(min: number, max: number) {
-  const expected = `expected a whole number from ${min} to ${max}`;
+  const values = `a whole number from ${min} to ${max}`;
+  const expected = `expected ${values}`;
   return z
     .union([z.number().meta({ type: 'integer', minimum: min, maximum: max }), z.string().meta(VARIABLE)], {
       error: expected,
     })
+    .meta({ values })
     .transform((value, context) => {
       const number =
         typeof value === 'number' ? value : /^\s*\d+\s*$/.test(value) ? Number(value) : Number.NaN;
@@ -66,7 +70,8 @@ export function wholeNumber(min: number, max: number) {
 
 /** A share from 0 to `max` (below 1), written as a number or in percent. */
 export function share(max: number) {
-  const expected = `expected a share from 0 to ${max}, or from 0% to ${max * 100}%`;
+  const values = `a share from 0 to ${max}, or from 0% to ${max * 100}%`;
+  const expected = `expected ${values}`;
   return z
     .union(
       [
@@ -75,6 +80,7 @@ export function share(max: number) {
       ],
       { error: expected },
     )
+    .meta({ values })
     .transform((value, context) => {
       const parts = typeof value === 'number' ? null : /^\s*(\d+(?:\.\d+)?)\s*(%?)\s*$/.exec(value);
       const part = parts === null ? value : Number(parts[1]) / (parts[2] === '%' ? 100 : 1);
@@ -96,10 +102,11 @@ const SIZE = /^(\d{1,12}(?:\.\d{1,3})?)\s?(B|[kKMG]B|[KMG]iB)$/;
 
 /** A size of `min` to `max` bytes such as `64MiB`, read into bytes. */
 export function size(min: number, max: number) {
-  const expected = `expected a size such as 64MiB, from ${Math.ceil(min / 2 ** 10)}KiB to ${Math.floor(max / 2 ** 20)}MiB`;
+  const range = `from ${Math.ceil(min / 2 ** 10)}KiB to ${Math.floor(max / 2 ** 20)}MiB`;
+  const expected = `expected a size such as 64MiB, ${range}`;
   return z
     .string({ error: expected })
-    .meta({ pattern: SIZE.source })
+    .meta({ pattern: SIZE.source, values: `a size ${range}` })
     .transform((text, context) => {
       const parts = SIZE.exec(text.trim());
       const bytes = Math.floor(Number(parts?.[1]) * (SIZE_UNITS[parts?.[2] ?? ''] ?? Number.NaN));
@@ -112,12 +119,12 @@ export function text(what: string) {
   const expected = `expected ${what}`;
   return z
     .string({ error: expected })
-    .meta({ minLength: 1 })
+    .meta({ minLength: 1, values: what })
     .transform((value, context) => value.trim() || refuse(context, expected));
 }
 
-/** One text or a list of them, read into a list; `what` is said of one, such as `a label`. */
-export function oneOrMany(what: string) {
+/** One text or a list of them, read into a list; `what` is said of one, such as `a label`, `list` of many. */
+export function oneOrMany(what: string, list = 'a list') {
   const expected = `expected ${what}, or a list of at least one`;
   return z
     .union(
@@ -126,6 +133,7 @@ export function oneOrMany(what: string) {
         error: expected,
       },
     )
+    .meta({ values: `${what}, or ${list}` })
     .transform((value, context): readonly string[] => {
       const all = (typeof value === 'string' ? [value] : value).map((one) => one.trim());
       return all.length > 0 && !all.includes('') ? [...new Set(all)] : refuse(context, expected);
@@ -137,7 +145,7 @@ export function secret(what: string) {
   const expected = `expected ${what}: one word of visible ASCII, without quotes and without "Bearer"`;
   return z
     .string({ error: expected })
-    .meta({ minLength: 1 })
+    .meta({ minLength: 1, values: what })
     .transform((value, context) => {
       const bare = value.trim();
       return /^[\x21-\x7e]+$/.test(bare) && !/^["'`]|["'`]$/.test(bare) ? bare : refuse(context, expected);
@@ -149,10 +157,11 @@ const VERSION = /\/v\d+(?:\/|$)/;
 
 /** The address of an API, without a trailing slash: http or https, no user, query, fragment or version. */
 export function apiUrl(example: string) {
-  const expected = `expected an address such as ${example}, without user, query or fragment, and without /v1 or /v2`;
+  const values = `an address such as ${example}`;
+  const expected = `expected ${values}, without user, query or fragment, and without /v1 or /v2`;
   return z
     .string({ error: expected })
-    .meta({ pattern: '^\\s*https?://' })
+    .meta({ pattern: '^\\s*https?://', values })
     .transform((value, context) => {
       const url = URL.parse(value.trim());
       const plain =
@@ -166,7 +175,7 @@ export function apiUrl(example: string) {
 
 /** One of `values`, to the letter. */
 export function oneOf<const Values extends readonly [string, ...string[]]>(values: Values) {
-  return z.enum(values, { error: `expected ${listed(values)}` });
+  return z.enum(values, { error: `expected ${listed(values)}` }).meta({ values: listed(values) });
 }
 
 /** A value that may be left out, then null; writing `null` is refused, as it is mostly a slip of indentation. */

@@ -43,6 +43,25 @@ describe('check', () => {
     );
   });
 
+  it('says that an index is not known where v2 warns of one, as sync does', async () => {
+    writeFileSync(
+      join(desk.cwd, 'logkeep.yaml'),
+      `streams:
+  datadog.web: { source: datadog, api: v2, index: [main, mian], api_url: '\${DD_API_URL}', api_key: '\${DD_API_KEY}', app_key: '\${DD_APP_KEY}', retry_for: 1s }
+`,
+    );
+    sandbox.faults.every(1, { kind: 'partial', how: 'warning' }, 'datadog');
+    const toDo = 'correct `index` of the stream: the API does not know an index that it names';
+    const { code, troubles } = await check();
+    expect([code, troubles]).toMatchObject([
+      1,
+      [{ found: expect.stringContaining('unknown_index'), remedy: expect.stringContaining(toDo) }],
+    ]);
+    const synced = await desk.runHere('sync');
+    expect([synced.code, synced.err]).toEqual([1, expect.stringContaining(`unknown_index`)]);
+    expect(synced.err).toContain(`(${toDo}`);
+  });
+
   it('tells every trouble with its remedy and goes on after the first: database, keys, clock', async () => {
     sandbox.faults.every(1, { kind: 'wrong_date', byMs: -3_600_000 }, 'datadog');
     const { code, troubles, err } = await check({
@@ -84,6 +103,20 @@ describe('check', () => {
         found: expect.stringMatching(/403.*of the site datadoghq\.com.*logs_read_data/),
       },
     ]);
+  });
+
+  it('says how far back the first sync looks: beyond the retention, unless a beginning is set', async () => {
+    const begins = async () => {
+      const { findings } = await check();
+      const days = (text: string) => Math.round((Date.now() - Date.parse(text)) / 86_400_000);
+      return findings.flatMap(({ found }) => {
+        const [, time] = /the first sync begins at (.*)$/.exec(found) ?? [];
+        return time === undefined ? [] : [days(time)];
+      });
+    };
+    expect(await begins()).toEqual([14, 15]);
+    writeStreams('\n  qstash.main: QSTASH, since: 2d }\n  datadog.web: DATADOG, retention: 30d }\n');
+    expect(await begins()).toEqual([2, 30]);
   });
 
   it('is content with an empty database: it notes that the first sync migrates, and does not migrate it', async () => {
@@ -183,6 +216,7 @@ describe('check', () => {
     const { code, ok, troubles, notes } = await check();
     expect([code, ok, troubles]).toEqual([0, true, []]);
     expect(notes.map(({ subject, found }) => `${subject} ${found}`)).toEqual([
+      'settings QSTASH_TOKEN and QSTASH_URL are set but unused: logkeep.yaml declares the streams',
       mayOverlap('datadog.either', 'datadog.web'),
     ]);
     expect((await desk.runHere('check')).err).toMatch(/^datadog\.either: to do: narrow the filters of/m);

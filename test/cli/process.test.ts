@@ -75,6 +75,16 @@ describe('the process', () => {
     expect(`${table.out}${json.out}`).not.toMatch(/(tok|api|app|pg)-secret/);
   });
 
+  it("config says which of the environment's variables have no effect, and why", async () => {
+    writeFileSync(join(cwd, 'one.yaml'), 'streams: { d: { source: datadog, api_key: a, app_key: b } }');
+    const env = { QSTASH_TOKEN: 't' };
+    const note = 'QSTASH_TOKEN is set but unused: one.yaml declares the streams';
+    const table = await start(['config', '--config', 'one.yaml'], { env }).end;
+    expect([table.code, table.err.split('\n')[0]]).toEqual([0, note]);
+    const json = await start(['config', '--config', 'one.yaml', '--json'], { env }).end;
+    expect(JSON.parse(json.out)).toMatchObject({ notes: [note] });
+  });
+
   it('config without any stream says what is missing, and still shows the rest', async () => {
     const { code, out, err } = await start(['config']).end;
     expect(code).toBe(0);

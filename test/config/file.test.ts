@@ -118,7 +118,7 @@ streams:
   qstash.two: { source: qstash, page_size: 101, label: [a, 3], state: DELIVRED, quota_reserve: 2, since: 2026-11-01 }
 `);
     expect(said.split('\n').map((line) => line.trim())).toEqual([
-      '15 settings are wrong:',
+      '16 settings are wrong:',
       'logkeep.yaml: databse_url: unknown setting; did you mean database_url?',
       'logkeep.yaml: log_level: "loud": expected silent, error, warn, info or debug',
       'logkeep.yaml: streams.datadog.web.querry: unknown setting; did you mean query?',
@@ -129,6 +129,7 @@ streams:
       ),
       'logkeep.yaml: streams.datadog.old.storage_tier: "flex": expected only together with api: v2',
       'logkeep.yaml: streams.qstash.main.source: "qstsh": expected qstash, datadog or toy; did you mean qstash?',
+      expect.stringMatching(/^logkeep\.yaml: streams\.qstash\.main\.token: missing: expected a QStash token/),
       expect.stringMatching(
         /^logkeep\.yaml: streams\.Bad Name: expected a name of at most 63 lower-case letters/,
       ),
@@ -143,6 +144,32 @@ streams:
       'logkeep.yaml: streams.qstash.two.page_size: 101: expected a whole number from 1 to 100',
       'logkeep.yaml: streams.qstash.two.quota_reserve: 2: expected a share from 0 to 0.9, or from 0% to 90%',
     ]);
+  });
+
+  it.each([
+    [
+      'the settings of a stream whose name is wrong',
+      'A: { source: datadog, site: nowhere, settle: soon, api_key: a, app_key: b }',
+      ['A', 'A.site', 'A.settle'],
+    ],
+    [
+      'those of one whose source is misspelt, as of the source that is meant',
+      't: { source: datadgo, site: nowhere, settle: soon, api_key: a, app_key: b }',
+      ['t.source', 't.site', 't.settle'],
+    ],
+    [
+      'what every stream has of one whose source nobody knows',
+      't: { source: elastic, cluster: c, settle: soon, overlap: often }',
+      ['t.source', 't.settle', 't.overlap'],
+    ],
+    [
+      'what settings must be to each other, though others are wrong',
+      't: { source: toy, key: k, settle: 12h, overlap: 7h, retention: 6h, timeout: x }',
+      ['t.timeout', 't.settle', 't.overlap'],
+    ],
+  ])('%s are checked too', (_, stream, places) => {
+    const found = [...complaint(`streams: { ${stream} }`).matchAll(/logkeep\.yaml: streams\.([\w.]+): /g)];
+    expect(found.map(([, place]) => place)).toEqual(places);
   });
 
   it.each([

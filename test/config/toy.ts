@@ -20,13 +20,6 @@ export const toy: Source = {
     ],
   },
   secrets: ['key'],
-  tables: {
-    stages: [],
-    partitioned: [],
-    merges: [],
-    entries: { table: 'toy_log', time: 'time', key: 'id', newRow: [] },
-    known: '',
-  },
   open() {
     throw new Error('a toy does not open');
   },

@@ -16,14 +16,12 @@ export const SITES = [
 ] as const;
 
 /** Storage tiers that v2 can ask for. */
-export const STORAGE_TIERS = ['indexes', 'online-archives', 'flex'] as const;
+const STORAGE_TIERS = ['indexes', 'online-archives', 'flex'] as const;
 
 /** A Datadog stream's own settings. */
 export const settings = z
   .strictObject({
-    site: site()
-      .prefault('datadoghq.com')
-      .describe(`Datadog site of the organisation: ${listed(SITES)}.`),
+    site: site().prefault('datadoghq.com').describe('Datadog site of the organisation.'),
     api_url: optional(apiUrl('https://api.datadoghq.eu')).describe(
       "Address of the API instead of the site's own, for a proxy or the sandbox.",
     ),
@@ -38,7 +36,9 @@ export const settings = z
       ),
     index: optional(oneOrMany('the name of an index such as main'))
       .transform((names) => names?.flatMap((name) => name.split(/\s*,\s*/)).filter(Boolean) ?? null)
-      .describe('Index or indexes to read; all live ones by default. Rehydrated ones must be named.'),
+      .describe(
+        'Index or indexes to read, as a list or with commas between; all live ones by default. Rehydrated ones must be named.',
+      ),
     api: oneOf(['v1', 'v2'])
       .prefault('v1')
       .describe(
@@ -91,7 +91,7 @@ function site() {
   const expected = `expected a Datadog site: ${listed(SITES)} (for another host set api_url)`;
   return z
     .string({ error: expected })
-    .meta({ examples: [...SITES] })
+    .meta({ examples: [...SITES], values: listed(SITES) })
     .transform((value, context): (typeof SITES)[number] => {
       const bare = value
         .trim()

@@ -3,7 +3,7 @@ import type { Source } from '../source.ts';
 import { apiUrl, oneOf, oneOrMany, optional, secret, text } from '../values.ts';
 
 /** What `state` may ask for: the states of entries (the service spells CANCELED, its page CANCELLED), and one group. */
-export const STATE_FILTERS = [
+const STATE_FILTERS = [
   'CREATED',
   'ACTIVE',
   'RETRY',
@@ -28,23 +28,21 @@ export const settings = z.strictObject({
   ),
   message_id: optional(text('a message id such as msg_26hZCxZ...')).describe('Only this message.'),
   state: optional(oneOf(STATE_FILTERS)).describe(
-    'Only entries of this state; IN_PROGRESS stands for ACTIVE, RETRY and ERROR.',
+    'Only entries of this state; IN_PROGRESS stands for ACTIVE, RETRY and ERROR. The API spells CANCELED, its documentation CANCELLED.',
   ),
-  destination: optional(oneOrMany('a destination URL such as https://example.com/hook')).describe(
+  destination: anyOf('a destination URL such as https://example.com/hook').describe(
     "Only messages to this destination URL (the API's filter `url`).",
   ),
-  url_group: optional(oneOrMany('the name of a URL group')).describe(
+  url_group: anyOf('the name of a URL group').describe(
     "Only messages of this URL group (the API's filter `topicName`).",
   ),
-  schedule_id: optional(oneOrMany('a schedule id such as scd_...')).describe('Only runs of this schedule.'),
-  queue_name: optional(oneOrMany('the name of a queue')).describe('Only messages of this queue.'),
-  label: optional(oneOrMany('a label')).describe('Only messages with this label.'),
-  host: optional(oneOrMany('a host name such as example.com')).describe('Only destinations on this host.'),
-  path: optional(oneOrMany('a path such as /hook')).describe('Only destinations with this path.'),
-  caller_ip: optional(oneOrMany('an IP address')).describe('Only messages published from this address.'),
-  flow_control_key: optional(oneOrMany('a flow control key')).describe(
-    'Only messages with this flow control key.',
-  ),
+  schedule_id: anyOf('a schedule id such as scd_...').describe('Only runs of this schedule.'),
+  queue_name: anyOf('the name of a queue').describe('Only messages of this queue.'),
+  label: anyOf('a label').describe('Only messages with this label.'),
+  host: anyOf('a host name such as example.com').describe('Only destinations on this host.'),
+  path: anyOf('a path such as /hook').describe('Only destinations with this path.'),
+  caller_ip: anyOf('an IP address').describe('Only messages published from this address.'),
+  flow_control_key: anyOf('a flow control key').describe('Only messages with this flow control key.'),
 });
 
 /** The settings as `open` gets them: an absent filter is null. */
@@ -78,3 +76,7 @@ export const environment: Source['environment'] = {
     { name: 'QSTASH_URL', setting: 'url', required: false, help: 'address of the region, or of the sandbox' },
   ],
 };
+
+function anyOf(what: string) {
+  return optional(oneOrMany(what, 'a list of which any matches'));
+}
