@@ -1,10 +1,10 @@
 import { amountText, countText, lengthText, timeText } from '../amounts.ts';
-import { REMEDY } from '../errors.ts';
+import { remedyOf } from '../errors.ts';
 import type { Ms, Span, Spans } from '../model.ts';
 import { type Audit, type Difference, isSound } from '../operations/audit.ts';
 import { printable, tableText, withoutName } from './table.ts';
 
-/** More lines of a kind say no more. */
+/** At most so many lines of a kind are shown. */
 const MOST = 10;
 
 const total = (spans: Spans) => spans.reduce((sum, { from, to }) => sum + to - from, 0);
@@ -90,7 +90,7 @@ function* troubles(stream: string, audit: Audit): Generator<string> {
     yield `nothing is covered in it: nothing is proven. To do: \`logkeep why\` says what keeps \`logkeep sync --stream ${stream}\` from reading`;
   if (audit.outcome === 'stopped') yield 'stopped before the end: nothing is proven of the rest';
   if (audit.error !== null)
-    yield `not proven to the end: ${printable(withoutName(audit.error.message, stream))} (${REMEDY[audit.error.kind]})`;
+    yield `not proven to the end: ${printable(withoutName(audit.error.message, stream))} (${remedyOf(audit.error)})`;
 }
 
 /** A hole before all that was asked for is only read when asked for. */
@@ -112,15 +112,17 @@ function isoSpan({ from, to }: Span): string {
   return `${new Date(from).toISOString()}/${new Date(to).toISOString()}`;
 }
 
-/** The same for machines: times as ISO text, lengths in ms. */
+/** The same for machines: times as ISO text, lengths in ms. `uncounted`: streams left out, as their API has no counts. */
 export function auditJson(
   found: readonly { readonly stream: string; readonly audit: Audit | null }[],
+  uncounted: readonly string[],
 ): unknown {
   return {
     sound: found.every(({ audit }) => audit !== null && isSound(audit)),
     streams: found.map(({ stream, audit }) =>
       audit === null ? { stream, read: false } : asJson(stream, audit),
     ),
+    not_counted: uncounted,
   };
 }
 

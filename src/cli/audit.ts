@@ -3,7 +3,7 @@ import { LogkeepError } from '../errors.ts';
 import { type Audit, auditStream, isSound } from '../operations/audit.ts';
 import { auditJson, auditText } from './audit-view.ts';
 import type { Run } from './command.ts';
-import { refuseUnknownStreams, withReadyApp } from './open.ts';
+import { chooseNames, withReadyApp } from './open.ts';
 import { createProgress } from './progress.ts';
 
 /**
@@ -12,20 +12,18 @@ import { createProgress } from './progress.ts';
  */
 export const run: Run<'audit'> = (options, context) =>
   withReadyApp(options, context, async (app) => {
-    refuseUnknownStreams(
-      options.stream,
+    const names = chooseNames(
       app.streams.map(({ stream }) => stream.id),
+      options.stream,
     );
-    const chosen = app.streams.filter(
-      ({ stream }) => options.stream.length === 0 || options.stream.includes(stream.id),
-    );
-    const uncounted = chosen.find(({ stream }) => options.by === 'count' && stream.count === undefined);
-    if (uncounted !== undefined) {
-      throw new LogkeepError(
-        'config',
-        `--by: "count": the API of ${uncounted.stream.id} does not count: expected keys, or --stream with others`,
-      );
+    const asked = app.streams.filter(({ stream }) => names.includes(stream.id));
+    const chosen = asked.filter(({ stream }) => options.by === 'keys' || stream.count !== undefined);
+    const uncounted = asked.filter((open) => !chosen.includes(open)).map(({ stream }) => stream.id);
+    if (chosen.length === 0 && uncounted.length > 0) {
+      const apis = uncounted.map((id) => `the API of ${id} has no counts`).join(', ');
+      throw new LogkeepError('config', `--by: "count": ${apis}: expected keys, or --stream with others`);
     }
+    for (const id of uncounted) context.stderr.write(`${id}: its API has no counts; use --by keys\n`);
     const now = context.clock.now();
     const from = options.from ?? options.since;
     const found: { stream: string; audit: Audit | null }[] = [];
@@ -56,7 +54,7 @@ export const run: Run<'audit'> = (options, context) =>
       }
       if (context.signal.aborted) break;
     }
-    if (options.json) context.stdout.write(`${JSON.stringify(auditJson(found), null, 2)}\n`);
+    if (options.json) context.stdout.write(`${JSON.stringify(auditJson(found, uncounted), null, 2)}\n`);
     if (chosen.length === 0) context.stderr.write('no stream is set: `logkeep --help` says how\n');
     return found.every(({ audit }) => audit !== null && isSound(audit)) && !context.signal.aborted ? 0 : 1;
   });

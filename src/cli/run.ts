@@ -1,15 +1,14 @@
 import type { Job, JobContext, JobReport } from '../../jobs/job.ts';
 import { JOBS } from '../../jobs/list.ts';
 import { openApp } from '../app.ts';
-import { chooseStreams, loadConfig } from '../config.ts';
-import { LogkeepError, REMEDY } from '../errors.ts';
+import { LogkeepError, remedyOf } from '../errors.ts';
 import { nearest } from '../nearest.ts';
 import { openBackend } from '../serve/backend.ts';
 import { lanesOf } from '../serve/lanes.ts';
 import type { JobQueue } from '../serve/queue.ts';
 import { startWorker } from '../serve/worker.ts';
-import { SOURCES } from '../sources/list.ts';
 import type { CliContext, Run } from './command.ts';
+import { chooseStreams, readConfig } from './open.ts';
 import { createProgress } from './progress.ts';
 import { printable } from './table.ts';
 import { openCommandLog } from './text-log.ts';
@@ -33,13 +32,7 @@ export const run: Run<'run'> = async (options, context) => {
       `--stream: "${options.stream[0]}": expected none, as ${job.name} is not a job of one stream; leave it out`,
     );
   }
-  const config = loadConfig({
-    env: context.env,
-    cwd: context.cwd,
-    file: options.config,
-    logLevel: options.logLevel,
-    sources: SOURCES,
-  });
+  const config = readConfig(options, context, 'required');
   const chosen = chooseStreams(config.streams, options.stream);
   const view = createProgress(context, { json: options.json, live: job.name === 'sync' });
   const log = openCommandLog(config.logLevel, options.json, view);
@@ -62,6 +55,7 @@ export const run: Run<'run'> = async (options, context) => {
         return open === undefined ? null : (signal) => job.run(begin(signal), open);
       },
       onReport: ({ claim }, report) => reports.set(claim.id, report),
+      failureLevel: 'info',
     });
     try {
       const targets = job.perStream ? chosen.map(({ id }): string => id) : [null];
@@ -146,7 +140,7 @@ function together(stream: string | null, lanes: readonly Done[]): Done {
 }
 
 function withRemedy(error: LogkeepError): string {
-  return `${error.message} (${REMEDY[error.kind]})`;
+  return `${error.message} (${remedyOf(error)})`;
 }
 
 function tell(job: Job, done: Done, json: boolean, { stdout, stderr }: CliContext): void {

@@ -52,12 +52,12 @@ export function statusText(listed: readonly Listed[], nowMs: Ms, width: number |
           status.lagMs === null ? null : lengthText(status.lagMs),
           gapsCell(status),
           status.rows,
-          status.lastRun === null ? null : runCell(status.lastRun, nowMs),
+          status.lastSync === null ? null : runCell(status.lastSync, nowMs),
           quotaCell(status, nowMs),
           withinCell(status),
         ],
   );
-  const head = ['stream', 'covered until', 'lag', 'gaps', 'rows', 'last run', 'quota left', 'read within'];
+  const head = ['stream', 'covered until', 'lag', 'gaps', 'stored', 'last sync', 'quota left', 'expires in'];
   const notes = listed.flatMap((one) => notesOf(one, nowMs).map((note) => `${one.stream}: ${note}\n`));
   return (
     fittingText(head, rows, { right: [2, 4], width }) + (notes.length === 0 ? '' : `\n${notes.join('')}`)
@@ -78,8 +78,8 @@ function runCell(run: RunStatus, nowMs: Ms): string {
 function quotaCell({ quota: { limit, remaining, resetMs } }: StreamStatus, nowMs: Ms): string | null {
   if (remaining === null && limit === null) return null;
   if (resetMs === null) return limit === null ? `${remaining}` : `${remaining ?? '?'} of ${limit}`;
-  if (resetMs <= nowMs) return limit === null ? 'renewed' : `${limit} (renewed)`;
-  return `${remaining ?? '?'} of ${limit ?? '?'}, renewed in ${lengthText(resetMs - nowMs)}`;
+  if (resetMs <= nowMs) return limit === null ? 'all' : `${limit} of ${limit}`;
+  return `${remaining ?? '?'} of ${limit ?? '?'}, resets in ${lengthText(resetMs - nowMs)}`;
 }
 
 function withinCell({ untouched, expiresInMs }: StreamStatus): string | null {
@@ -87,7 +87,7 @@ function withinCell({ untouched, expiresInMs }: StreamStatus): string | null {
   return expiresInMs <= 0 ? 'now' : lengthText(expiresInMs);
 }
 
-function notesOf({ stream, status, setting }: Listed, nowMs: Ms): readonly string[] {
+function notesOf({ status, setting }: Listed, nowMs: Ms): readonly string[] {
   const notes: string[] = [];
   if (setting === 'not configured')
     notes.push('not configured now; what is shown is what the database holds');
@@ -98,11 +98,7 @@ function notesOf({ stream, status, setting }: Listed, nowMs: Ms): readonly strin
   if (status === null) return [...notes, 'not read yet: run `logkeep sync`'];
   const { lastRun, windows, gaps, lateness, quarantined, unknown } = status;
   if (lastRun?.outcome === 'running') notes.push(`${printable(lastRun.holder)} reads it now`);
-  if (lastRun?.outcome === 'crashed')
-    notes.push('the last run ended without a word; the next sync goes on from its last batch');
-  if (lastRun?.error != null && lastRun.outcome === 'failed')
-    notes.push(`the last run failed: ${printable(withoutName(lastRun.error, stream))}`);
-  notes.push(...windowNotes(windows));
+  notes.push(...failureNotes(status), ...windowNotes(windows));
   const backfill = backfillText(status, 1);
   if (backfill !== null) notes.push(`${backfill}: \`logkeep serve\` or \`logkeep backfill\` goes on with it`);
   if (gaps.length > 0) notes.push('`logkeep gaps` lists what is missing, and what to do');
@@ -118,6 +114,24 @@ function notesOf({ stream, status, setting }: Listed, nowMs: Ms): readonly strin
     );
   if (unknown.length > MOST_UNKNOWN)
     notes.push(`${unknown.length - MOST_UNKNOWN} more names are new: see \`logkeep status --json\``);
+  return notes;
+}
+
+/** What went wrong with the syncs and has not been put right by a later one, then the last failure of each other job. */
+function failureNotes({ stream, nowMs, lastSync, failing, failedJobs }: StreamStatus): readonly string[] {
+  const notes: string[] = [];
+  const why = (error: string | null) => (error === null ? '' : `: ${printable(withoutName(error, stream))}`);
+  if (lastSync?.outcome === 'crashed')
+    notes.push('the last sync ended without a word; the next one goes on from its last batch');
+  if (lastSync?.outcome === 'failed') notes.push(`the last sync failed${why(lastSync.error)}`);
+  else if (failing !== null)
+    notes.push(
+      `no sync has succeeded for ${lengthText(Math.max(0, nowMs - failing.sinceMs))}${why(failing.error)}`,
+    );
+  for (const { job, finishedMs, startedMs, error } of failedJobs) {
+    const ago = lengthText(Math.max(0, nowMs - (finishedMs ?? startedMs)));
+    notes.push(`the last ${job} failed ${ago} ago${why(error)}`);
+  }
   return notes;
 }
 
@@ -156,9 +170,9 @@ function expiryText(status: StreamStatus): string {
 }
 
 function latenessText(lateness: Lateness): string {
-  const count = countText(total(lateness));
   if (knownWithin(lateness, 1) === null)
-    return `how late its entries come is not known: the API does not tell, and none of ${count} came into time that was read before`;
+    return 'lateness unknown: the API does not report it, and no entry has arrived late so far';
+  const count = countText(total(lateness));
   const [half, most] = [0.5, 0.999].map((share) => {
     const ms = knownWithin(lateness, share);
     return ms === null ? 'in time as far as is known' : `within ${lengthText(ms)}`;
@@ -185,7 +199,7 @@ export function statusJson(listed: readonly Listed[]): unknown {
 }
 
 function progressJson(status: StreamStatus): Readonly<Record<string, unknown>> {
-  const { lastRun: run, quota } = status;
+  const { quota } = status;
   return {
     asked_from: iso(status.askedFromMs),
     covered_to: iso(status.coveredToMs),
@@ -199,17 +213,9 @@ function progressJson(status: StreamStatus): Readonly<Record<string, unknown>> {
     },
     rows: status.rows,
     quarantined: status.quarantined,
-    last_run: run && {
-      job: run.job,
-      outcome: run.outcome,
-      started_at: iso(run.startedMs),
-      finished_at: iso(run.finishedMs),
-      holder: run.holder,
-      requests: run.requests,
-      fetched: run.fetched,
-      new: run.fresh,
-      error: run.error,
-    },
+    last_run: status.lastRun && runJson(status.lastRun),
+    last_sync: status.lastSync && runJson(status.lastSync),
+    failed_jobs: status.failedJobs.map(runJson),
     windows: status.windows.map(({ fromMs, toMs, pages, holder }) => ({
       from: iso(fromMs),
       to: iso(toMs),
@@ -229,6 +235,20 @@ function progressJson(status: StreamStatus): Readonly<Record<string, unknown>> {
     },
     api_skew_ms: status.skewMs,
     unknown: status.unknown.map(({ name, firstSeenMs }) => ({ name, first_seen_at: iso(firstSeenMs) })),
+  };
+}
+
+function runJson(run: RunStatus): Readonly<Record<string, unknown>> {
+  return {
+    job: run.job,
+    outcome: run.outcome,
+    started_at: iso(run.startedMs),
+    finished_at: iso(run.finishedMs),
+    holder: run.holder,
+    requests: run.requests,
+    fetched: run.fetched,
+    new: run.fresh,
+    error: run.error,
   };
 }
 

@@ -1,32 +1,29 @@
 import { readStatus } from '../store/status.ts';
 import type { Run } from './command.ts';
-import { refuseUnknownStreams, withReadyApp } from './open.ts';
+import { chooseNames, withReadyApp } from './open.ts';
 import { type Listed, statusJson, statusText } from './status-view.ts';
 
-/** `logkeep status`: how far each stream is, how its last run went, and what needs attention. */
+/** `logkeep status`: how far each stream is, how its last sync went, and what needs attention. */
 export const run: Run<'status'> = (options, context) =>
   withReadyApp(options, context, async ({ store, streams }) => {
     const found = await readStatus(store.db);
     const configured = new Map(streams.map(({ stream }) => [stream.id as string, stream.fingerprint]));
     const known = new Map(found.map((status) => [status.stream, status]));
     const names = [...new Set([...configured.keys(), ...known.keys()])];
-    refuseUnknownStreams(options.stream, names);
-    const listed = names
-      .filter((name) => options.stream.length === 0 || options.stream.includes(name))
-      .map((name): Listed => {
-        const status = known.get(name) ?? null;
-        const wanted = configured.get(name);
-        return {
-          stream: name,
-          status,
-          setting:
-            wanted === undefined
-              ? 'not configured'
-              : status !== null && status.fingerprint !== wanted
-                ? 'changed'
-                : 'in force',
-        };
-      });
+    const listed = chooseNames(names, options.stream).map((name): Listed => {
+      const status = known.get(name) ?? null;
+      const wanted = configured.get(name);
+      return {
+        stream: name,
+        status,
+        setting:
+          wanted === undefined
+            ? 'not configured'
+            : status !== null && status.fingerprint !== wanted
+              ? 'changed'
+              : 'in force',
+      };
+    });
     if (options.json) context.stdout.write(`${JSON.stringify(statusJson(listed), null, 2)}\n`);
     else context.stdout.write(statusText(listed, context.clock.now(), context.stdout.columns ?? null));
     if (listed.length === 0) {

@@ -2,7 +2,7 @@ import { readQuotasOf, spreadOnRecord } from '../operations/pacing.ts';
 import { readModel } from '../serve/read-model.ts';
 import { explain, type Why } from '../serve/why.ts';
 import type { Run } from './command.ts';
-import { refuseUnknownStreams, withReadyApp } from './open.ts';
+import { chooseNames, withReadyApp } from './open.ts';
 import { printable } from './table.ts';
 
 /** `logkeep why`: one sentence a stream. */
@@ -19,23 +19,20 @@ export const run: Run<'why'> = (options, context) =>
     );
     const known = new Map(found.map((status) => [status.stream, status]));
     const names = [...new Set([...configured.keys(), ...known.keys()])];
-    refuseUnknownStreams(options.stream, names);
-    const told = names
-      .filter((name) => options.stream.length === 0 || options.stream.includes(name))
-      .map((name) => {
-        const own = configured.get(name);
-        const status = known.get(name) ?? null;
-        // Progress under other filters says nothing of what is asked for now.
-        const same = own === undefined || status?.fingerprint === own.stream.fingerprint;
-        return explain({
-          stream: name,
-          status: same ? status : null,
-          settleMs: own?.settings.settleMs ?? null,
-          processes: processes.length,
-          changed: !same && status !== null,
-          spread: own?.spread ?? null,
-        });
+    const told = chooseNames(names, options.stream).map((name) => {
+      const own = configured.get(name);
+      const status = known.get(name) ?? null;
+      // Progress under other filters says nothing of what is asked for now.
+      const same = own === undefined || status?.fingerprint === own.stream.fingerprint;
+      return explain({
+        stream: name,
+        status: same ? status : null,
+        settleMs: own?.settings.settleMs ?? null,
+        processes: processes.length,
+        changed: !same && status !== null,
+        spread: own?.spread ?? null,
       });
+    });
     if (options.json) context.stdout.write(`${JSON.stringify({ streams: told.map(asJson) }, null, 2)}\n`);
     else for (const { sentence } of told) context.stdout.write(`${printable(sentence)}\n`);
     if (told.length === 0) {

@@ -12,7 +12,7 @@ import type { HourCounts } from '../sync/stock.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-/** What is so near its expiry may go while it is counted: that would prove nothing. */
+/** Entries this close to their expiry may vanish while they are counted, which would prove nothing. */
 const EDGE_MS = 10 * 60_000;
 
 /** What an audit is asked for. */
@@ -33,6 +33,7 @@ export interface Difference {
   readonly kind: 'missing' | 'extra' | 'unquarantined' | 'oversize' | 'count';
   readonly span: Span;
   readonly count: number;
+  /** Some of their keys (entry's id and time in ms); of kind `count` both counts. */
   readonly examples: readonly string[];
 }
 
@@ -50,7 +51,7 @@ export interface DayCount {
 export interface Audit {
   readonly span: Span;
   readonly by: AuditAsk['by'];
-  /** `failed`: the recount, by `error`; `stopped`: on request. What is found till then is here. */
+  /** `failed`: the recount, by `error`; `stopped`: on request. It holds what was found until then. */
   readonly outcome: Outcome;
   readonly error: LogkeepError | null;
   readonly settled: Spans;
@@ -63,7 +64,7 @@ export interface Audit {
   readonly recounted: Spans;
   readonly days: readonly DayCount[];
   readonly differences: readonly Difference[];
-  /** Rows that the API does not show may have come by other filters: then they are no difference. */
+  /** Rows that the API does not show may have been stored under other filters; then they are no difference. */
   readonly otherFilters: boolean;
   readonly meter: Readonly<Meter>;
 }
@@ -109,7 +110,7 @@ export function isSound(audit: Audit): boolean {
   const { span, holes, expired, oversize, differences, outcome, otherFilters } = audit;
   return (
     outcome === 'done' &&
-    // Of nothing nothing is proven: a stream that was never read to the end of a window has no span by itself.
+    // An empty span proves nothing: a stream that was never read to the end of a window has no span of its own.
     span.to > span.from &&
     holes.length + expired.length + oversize.length === 0 &&
     differences.every(({ kind }) => kind === 'extra' && otherFilters)
@@ -142,12 +143,12 @@ async function proveKeys(proof: Proof, spans: Spans): Promise<Proven> {
   const given = new Map<Ms, number>();
   const done: Span[] = [];
   const note = (count: WindowCount) => {
-    const { window, missing, missingSpan, extra, unquarantined, examples } = count;
+    const { window, missing, missingSpan, extra, unquarantined } = count;
     done.push(window);
     for (const [day, entries] of count.given) addTo(given, day, entries);
     if (missingSpan !== null)
-      differences.push({ kind: 'missing', span: missingSpan, count: missing, examples });
-    if (extra > 0) differences.push({ kind: 'extra', span: window, count: extra, examples });
+      differences.push({ kind: 'missing', span: missingSpan, count: missing, examples: count.missingKeys });
+    if (extra > 0) differences.push({ kind: 'extra', span: window, count: extra, examples: count.extraKeys });
     if (unquarantined > 0)
       differences.push({ kind: 'unquarantined', span: window, count: unquarantined, examples: [] });
     ask.onWindow(window);

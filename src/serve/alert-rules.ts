@@ -2,7 +2,7 @@ import { amountText, lengthText } from '../amounts.ts';
 import type { AlertSettings } from '../config/alerts.ts';
 import type { StreamStatus } from '../store/status.ts';
 import type { ReadModel } from './read-model.ts';
-import { backfillText, explain, isLate } from './why.ts';
+import { backfillText, explain, isLate, type Why } from './why.ts';
 
 /** Kinds of alert, how bad each is, and what to do about it. */
 export const ALERT_KINDS = {
@@ -14,7 +14,7 @@ export const ALERT_KINDS = {
   },
   auth: {
     severity: 'critical',
-    remedy: 'correct the key or its permission, then send SIGHUP; `logkeep check` tests it',
+    remedy: 'correct the key or its permission and restart logkeep; `logkeep check` tests it',
   },
   quarantine: {
     severity: 'warning',
@@ -63,12 +63,13 @@ export function firingAlerts(
       ({ stream, fingerprint }) => stream === status.stream && fingerprint === status.fingerprint,
     );
     if (own === undefined) return [];
-    const because = explain({ ...own, status, processes: model.processes.length }).sentence;
+    const why = explain({ ...own, status, processes: model.processes.length });
+    const because = why.sentence;
     return [
       lag(status, because, settings.lagMs, own.settleMs),
       gap(status, settings.lagMs),
       expiry(status, because, model.processes.length, settings),
-      auth(status, because),
+      auth(status, why),
       quarantine(status),
       silence(status, settings),
     ].filter((alert) => alert !== null);
@@ -121,12 +122,11 @@ function expiry(
   return { stream, kind: 'expiry', sentence, holdMs: lagMs };
 }
 
-function auth({ stream, failing, running }: StreamStatus, because: string): Alert | null {
+function auth({ stream, failing, running }: StreamStatus, why: Why): Alert | null {
   if (failing?.kind !== 'auth' || running.some(({ fetched }) => fetched > 0)) return null;
   const error = failing.error === null ? '' : `: ${failing.error.replace(`${stream}: `, '').slice(0, 200)}`;
-  const sentence = because.includes('refuses the credentials')
-    ? because
-    : `the API refuses the credentials of ${stream}${error}`;
+  const sentence =
+    why.cause === 'auth' ? why.sentence : `the API refuses the credentials of ${stream}${error}`;
   return { stream, kind: 'auth', sentence, holdMs: 0 };
 }
 

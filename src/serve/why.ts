@@ -55,6 +55,7 @@ export interface Why {
 const TOLERATED_MS = 3 * 60_000;
 /** What is not read with so little of the retention left is worth a warning. */
 const NEAR_SHARE = 0.2;
+const API_TROUBLE = { auth: 'the API refuses the credentials', unavailable: 'the API is down' } as const;
 /** Most characters of an API's error in a sentence. */
 const MOST_ERROR = 200;
 
@@ -81,6 +82,7 @@ export function explain(input: WhyInput): Why {
     next === null ? null : `next window ${spanText(next, status.nowMs)}`,
     lossText(status, lostMs),
     backfillText(status, processes),
+    reason.cause === 'caught_up' ? troubleText(status) : null,
   ];
   return {
     stream,
@@ -122,6 +124,18 @@ function fine(status: StreamStatus): Reason {
       ? ''
       : `: all until ${clockText(status.coveredToMs, status.nowMs, true)} is stored`;
   return { cause: 'caught_up', text: until, sinceMs: null, untilMs: null };
+}
+
+/** What the syncs fail by though the stream is not late yet; null: they do not, or one that runs has got something. */
+function troubleText({ stream, failing, running }: StreamStatus): string | null {
+  if (failing === null || running.some(({ job, fetched }) => job === 'sync' && fetched > 0)) return null;
+  const { kind, error, runs } = failing;
+  const tries = runs === 1 ? 'the last sync failed' : `the last ${countText(runs)} syncs failed`;
+  const why = errorText(error, stream);
+  if (kind === 'auth' || kind === 'unavailable') {
+    return `but ${tries}: ${API_TROUBLE[kind]}${why === null ? '' : ` (${why})`}`;
+  }
+  return `but ${tries}${why === null ? '' : `: ${why}`}`;
 }
 
 function reasonOf({ settleMs, processes, spread = null }: WhyInput, status: StreamStatus): Reason {
@@ -173,14 +187,11 @@ function spent(untilMs: Ms, nowMs: Ms): Reason {
 function failed({ stream, failing, nowMs }: StreamStatus, processes: number): Reason {
   const { kind, error, runs, sinceMs } = failing as NonNullable<StreamStatus['failing']>;
   const since = `since ${clockText(sinceMs, nowMs)}`;
-  // The sentence begins with the stream's name, and so may the error.
-  const why = error === null ? '' : ` (${shorten(error.replace(`${stream}: `, ''))})`;
+  const quoted = errorText(error, stream);
+  const why = quoted === null ? '' : ` (${quoted})`;
   const idle = processes === 0 ? ', and no process runs' : '';
-  if (kind === 'auth') {
-    return reason('auth', ` because the API refuses the credentials ${since}${why}${idle}`, sinceMs, null);
-  }
-  if (kind === 'unavailable') {
-    return reason('unavailable', ` because the API is down ${since}${why}${idle}`, sinceMs, null);
+  if (kind === 'auth' || kind === 'unavailable') {
+    return reason(kind, ` because ${API_TROUBLE[kind]} ${since}${why}${idle}`, sinceMs, null);
   }
   const tries = runs === 1 ? 'the last run failed' : `the last ${countText(runs)} runs failed`;
   return reason('failing', ` because ${tries} ${since}${why}${idle}`, sinceMs, null);
@@ -244,6 +255,11 @@ export function backfillText({ backfill }: Pick<StreamStatus, 'backfill'>, proce
 
 function lengthOf(status: StreamStatus, kind: string): number {
   return status.gaps.find((gap) => gap.kind === kind)?.lengthMs ?? 0;
+}
+
+/** The sentence begins with the stream's name, and so may the error. */
+function errorText(error: string | null, stream: string): string | null {
+  return error === null ? null : shorten(error.replace(`${stream}: `, ''));
 }
 
 function shorten(text: string): string {

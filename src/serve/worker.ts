@@ -29,6 +29,8 @@ export interface WorkerOptions {
   /** How a claim is worked on; null: its stream is not of this process, another is to have it. */
   readonly find: (job: Job, claim: Claim) => Work | null;
   readonly onReport?: (execution: Execution, report: JobReport) => void;
+  /** How a failed run is logged: `info` where whoever asked for it is told anyway; absent: `warn`. */
+  readonly failureLevel?: 'warn' | 'info';
 }
 
 /** Takes jobs from the queue and works on them, several at once, until stopped. */
@@ -50,7 +52,14 @@ interface Running extends Execution {
 }
 
 /** Starts working at once. */
-export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions): Worker {
+export function startWorker({
+  queue,
+  jobs,
+  log,
+  find,
+  onReport,
+  failureLevel = 'warn',
+}: WorkerOptions): Worker {
   const running = new Set<Running>();
   /** Streams that other processes have in their settings and this one has not. */
   const foreign = new Set<string>();
@@ -97,8 +106,8 @@ export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions)
   }
 
   /**
-   * Of each stream one lane, so that every process has its part, and at each poll one `more` of what nobody took. A
-   * process alone thus has them all after a while.
+   * Takes one lane of each stream, so that every process has its part, and at each poll one `more` that nobody took:
+   * a process that is alone thus has them all after a while.
    */
   async function takeLanes(job: Job, more: boolean): Promise<void> {
     for (let first = true; state === 'going'; first = false) {
@@ -142,7 +151,7 @@ export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions)
       () =>
         abort.abort(
           new LogkeepError(
-            'aborted',
+            'time_up',
             `${job.name}: stopped at its time limit of ${formatDuration(job.timeoutMs)}`,
           ),
         ),
@@ -205,7 +214,8 @@ export function startWorker({ queue, jobs, log, find, onReport }: WorkerOptions)
       ms: Math.round(performance.now() - startedMs),
       ...counts,
     };
-    if (outcome === 'failed') log.warn({ ...fields, kind: error?.kind, error: error?.message }, 'run failed');
+    if (outcome === 'failed')
+      log[failureLevel]({ ...fields, kind: error?.kind, error: error?.message }, 'run failed');
     else if (outcome === 'done' && Object.values(counts).every((count) => count === 0)) {
       // There was nothing to do, as mostly with backfills.
       log.debug(fields, 'run ended');

@@ -15,7 +15,7 @@ export interface StreamRecord {
   readonly settled: Spans;
   readonly expired: Spans;
   readonly oversize: Spans;
-  /** Its rows may have come by other filters too: those that the API does not show now are then no wonder. */
+  /** Its rows may have been stored under other filters too: then the API need not show all of them now. */
   readonly otherFilters: boolean;
   /** Clock of the API minus that of the machine that read it last. */
   readonly skewMs: number;
@@ -80,7 +80,7 @@ export function openStock(store: Store, stream: Stream): Stock {
       readByCursor(
         store.pool,
         `${stream.id}: read the keys of what is stored`,
-        `select ${key} as key, (extract(epoch from ${time}) * 1000)::float8 as "timeMs", ingested_at >= $4 as young
+        `select ${key} as key, ingested_at >= $4 as young
         from logkeep.${table} where stream = $1 and ${time} >= $2 and ${time} < $3`,
         [stream.id, isoTime(span.from), isoTime(span.to), isoTime(since)],
       ),

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { spansColumn } from './coverage.ts';
 import { UNTOUCHED } from './windows.ts';
 
-const RUN = sql.raw(`job, holder, requests, retries, fetched, new, error, error_kind,
+const RUN = sql.raw(`job, holder, requests, retries, fetched, new, error,
           extract(epoch from started_at) * 1000 as started, extract(epoch from finished_at) * 1000 as finished,
           extract(epoch from waits_until) * 1000 as waits_until, extract(epoch from ready_at) * 1000 as ready_at,
           case when outcome = 'running' and alive_until < clock_timestamp() then 'crashed' else outcome end as outcome`);
@@ -64,6 +64,10 @@ export const statusQuery = sql<StatusRow>`
         select ${RUN} from logkeep.run r where r.stream = s.stream order by id desc limit 1) r) as last_run,
       (select row_to_json(r) from (
         select ${RUN} from logkeep.run r where r.stream = s.stream and job = 'sync' order by id desc limit 1) r) as last_sync,
+      coalesce((select json_agg(r order by r.job) from (
+        select distinct on (job) ${RUN} from logkeep.run r
+        where r.stream = s.stream and job <> 'sync' and outcome in ('done', 'failed')
+        order by job, id desc) r where r.outcome = 'failed'), '[]') as failed_jobs,
       coalesce((select json_agg(r) from (
         select ${RUN} from logkeep.run r where r.stream = s.stream and r.outcome = 'running'
           and alive_until >= clock_timestamp() order by id limit 20) r), '[]') as running,
@@ -119,6 +123,7 @@ export interface StatusRow {
   quarantined_lately: string;
   last_run: RunRow | null;
   last_sync: RunRow | null;
+  failed_jobs: readonly RunRow[];
   running: readonly RunRow[];
   failing: { runs: number; since: number; kind: string | null; error: string | null } | null;
   quiet: { length: number; longest: number; history: number; arrivals: number };
@@ -140,4 +145,4 @@ export interface StatusRow {
 export type RunRow = Readonly<Record<'job' | 'holder' | 'outcome', string>> &
   Readonly<Record<'started' | 'requests' | 'retries' | 'fetched' | 'new', number>> &
   Readonly<Record<'finished' | 'waits_until' | 'ready_at', number | null>> &
-  Readonly<Record<'error' | 'error_kind', string | null>>;
+  Readonly<Record<'error', string | null>>;

@@ -31,8 +31,6 @@ export interface RunStatus {
   readonly fetched: number;
   readonly fresh: number;
   readonly error: string | null;
-  /** The error's `ErrorKind`, or `bug`. */
-  readonly errorKind: string | null;
   /** Until when it waits for quota; null: it does not. */
   readonly waitsUntilMs: Ms | null;
   /** When its window will be read, at the pace so far; null: not known. */
@@ -113,6 +111,8 @@ export interface StreamStatus {
   /** What is under way, a sync before all else, outranks what has ended. */
   readonly lastRun: RunStatus | null;
   readonly lastSync: RunStatus | null;
+  /** Of each job but `sync` the last failure, by job, unless a later run of it was done. */
+  readonly failedJobs: readonly RunStatus[];
   /** Runs that give signs of life, oldest first. */
   readonly running: readonly RunStatus[];
   /** Null: the last sync that ended was done, or none has. */
@@ -150,8 +150,9 @@ function asStatus(row: StatusRow): StreamStatus {
   const missingFrom = missing?.from ?? now;
   const retention = Number(row.retention);
   const { failing, quiet, backfill } = row;
-  const underWay = row.running.findLast(({ job }) => job === 'sync') ?? row.running.at(-1);
-  const lastRun = underWay ?? row.last_run;
+  const syncing = row.running.findLast(({ job }) => job === 'sync');
+  const lastRun = syncing ?? row.running.at(-1) ?? row.last_run;
+  const lastSync = syncing ?? row.last_sync;
   const holding = row.windows.find(
     ({ from, to, holder }) => holder !== null && from <= missingFrom && missingFrom < to,
   );
@@ -185,7 +186,8 @@ function asStatus(row: StatusRow): StreamStatus {
     quarantined: Number(row.quarantined),
     quarantinedLately: Number(row.quarantined_lately),
     lastRun: lastRun && asRun(lastRun),
-    lastSync: row.last_sync && asRun(row.last_sync),
+    lastSync: lastSync && asRun(lastSync),
+    failedJobs: row.failed_jobs.map(asRun),
     running: row.running.map(asRun),
     failing: failing && {
       sinceMs: Math.round(failing.since),
@@ -225,7 +227,6 @@ function asRun(run: RunRow): RunStatus {
     fetched: run.fetched,
     fresh: run.new,
     error: run.error,
-    errorKind: run.error_kind,
     waitsUntilMs: ms(run.waits_until),
     readyAtMs: ms(run.ready_at),
   };

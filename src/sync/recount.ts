@@ -8,7 +8,7 @@ import { floorSecond } from './spans.ts';
 import type { HourCounts, Stock } from './stock.ts';
 
 const HOUR_MS = 3_600_000;
-/** Away from whole hours and minutes, where windows of other makers like to end. */
+/** Away from whole hours and minutes, where the windows of syncs and sweeps often end. */
 const OFFSET_MS = 1_043_000;
 /** Keys of so many entries are held at once, about. */
 const ENTRIES_AT_ONCE = 50_000;
@@ -30,7 +30,9 @@ export interface WindowCount {
   readonly extra: number;
   /** Given, cannot become a row, and does not wait in quarantine. */
   readonly unquarantined: number;
-  readonly examples: readonly string[];
+  /** Some keys of those that are missing, and of those that are extra. */
+  readonly missingKeys: readonly string[];
+  readonly extraKeys: readonly string[];
 }
 
 /** What recounting needs. */
@@ -66,7 +68,10 @@ export async function recount(context: RecountContext, windows: Spans): Promise<
       const rest = restOf('descending', window, null, reason, (error as LogkeepError).atMs);
       if (rest === null) throw error;
       queue.unshift(...rest.windows);
-      if (rest.oversize !== null) context.onOversize(rest.oversize);
+      if (rest.oversize !== null) {
+        splits = 0;
+        context.onOversize(rest.oversize);
+      }
     }
   }
   return 'done';
@@ -85,7 +90,7 @@ async function recountWindow(context: RecountContext, window: Span): Promise<Win
     signal,
     meter,
     onWait,
-    // Nothing waits for an audit.
+    // Whatever else is to be read goes before an audit.
     priority: PRIORITY.backfill,
   })) {
     for (const made of page.entries) {
@@ -101,22 +106,22 @@ async function recountWindow(context: RecountContext, window: Span): Promise<Win
     const day = Math.floor(timeMs / DAY_MS) * DAY_MS;
     days.set(day, (days.get(day) ?? 0) + 1);
   }
-  const examples: string[] = [];
+  const extraKeys: string[] = [];
   let extra = 0;
   for await (const keys of stock.keys(window, since)) {
     for (const { key, young } of keys) {
       if (given.delete(key) || young) continue;
       extra += 1;
-      if (examples.length < EXAMPLES) examples.push(`only stored: ${key}`);
+      if (extraKeys.length < EXAMPLES) extraKeys.push(key);
     }
   }
   let first = Number.POSITIVE_INFINITY;
   let last = Number.NEGATIVE_INFINITY;
-  let shown = 0;
+  const missingKeys: string[] = [];
   for (const [key, timeMs] of given) {
     first = Math.min(first, timeMs);
     last = Math.max(last, timeMs);
-    if (shown++ < EXAMPLES) examples.push(`missing: ${key}`);
+    if (missingKeys.length < EXAMPLES) missingKeys.push(key);
   }
   return {
     window,
@@ -125,7 +130,8 @@ async function recountWindow(context: RecountContext, window: Span): Promise<Win
     missingSpan: given.size === 0 ? null : { from: floorSecond(first), to: floorSecond(last) + 1000 },
     extra,
     unquarantined: rejects.length === 0 ? 0 : await stock.absent(rejects),
-    examples,
+    missingKeys,
+    extraKeys,
   };
 }
 

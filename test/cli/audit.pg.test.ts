@@ -54,6 +54,23 @@ describe('audit', () => {
     expect((await desk.runHere('audit --json --stream datadog.main')).code).toBe(0);
   }, 60_000);
 
+  it('by count audits the streams that can be counted, and names the others', async () => {
+    writeSmallHistory(sandbox, 10, 50);
+    await desk.runHere('sync');
+    const text = await desk.runHere('audit --by count');
+    expect(text).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^datadog\.main: .*: complete; /m),
+      err: expect.stringMatching(/^qstash\.main: its API has no counts; use --by keys$/m),
+    });
+    expect(text.out).not.toContain('qstash.main');
+    const json = await desk.runHere('audit --by count --json');
+    expect([json.code, JSON.parse(json.out)]).toMatchObject([
+      0,
+      { sound: true, streams: [{ stream: 'datadog.main' }], not_counted: ['qstash.main'] },
+    ]);
+  }, 30_000);
+
   it('says of a stream that was never read what to do, with exit 1', async () => {
     await desk.runHere('migrate');
     const { code, out, err } = await desk.runHere('audit --stream qstash.main');
@@ -64,7 +81,10 @@ describe('audit', () => {
   it('refuses what cannot be counted, and spans that are none, before it asks the API for anything', async () => {
     await desk.runHere('migrate');
     for (const [line, complaint] of [
-      ['audit --by count', '--by: "count": the API of qstash.main does not count: expected keys'],
+      [
+        'audit --by count --stream qstash.main',
+        '--by: "count": the API of qstash.main has no counts: expected keys',
+      ],
       ['audit --by sum', '--by: "sum": expected keys or count'],
       ['audit --from 1h --to 2h', 'expected a time before --to'],
       ['audit --from yesterday', '--from: "yesterday": expected a duration such as 3d'],

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { CliContext } from '../../src/cli/command.ts';
 import { createProgress } from '../../src/cli/progress.ts';
 import { systemClock } from '../../src/clock.ts';
+import { LogkeepError } from '../../src/errors.ts';
 import type { StreamId } from '../../src/model.ts';
 import { datadog } from '../../src/sources/datadog/source.ts';
 import type { Quota, Stream } from '../../src/sources/source.ts';
@@ -16,17 +17,24 @@ interface Shape {
   readonly isTty: boolean;
   readonly columns?: number;
   readonly live?: boolean;
+  readonly json?: boolean;
 }
 
 /** A view on outputs that can be read, at an instant that only `pass` moves. */
-function open({ isTty, columns = 200, live = true }: Shape) {
+function open({ isTty, columns = 200, live = true, json = false }: Shape) {
   let passedMs = 1_000;
   let err = '';
   let all = '';
+  let out = '';
   const context: CliContext = {
     env: {},
     cwd: '.',
-    stdout: { write: (text) => expect(text, 'stdout is for data').toBe('') },
+    stdout: {
+      write: (text) => {
+        if (!json) expect(text, 'stdout is for data').toBe('');
+        out += text;
+      },
+    },
     stderr: {
       columns,
       write: (text) => {
@@ -38,7 +46,7 @@ function open({ isTty, columns = 200, live = true }: Shape) {
     isTty,
     clock: { ...systemClock, now: () => WINDOW.to + passedMs },
   };
-  const view = createProgress(context, { json: false, live, elapsed: () => passedMs });
+  const view = createProgress(context, { json, live, elapsed: () => passedMs });
   return {
     view,
     pass: (ms: number) => {
@@ -50,6 +58,12 @@ function open({ isTty, columns = 200, live = true }: Shape) {
       err = '';
       return text;
     },
+    /** The JSON lines so far. */
+    told: () =>
+      out
+        .split('\n')
+        .filter(Boolean)
+        .map((line): unknown => JSON.parse(line)),
     /** What a terminal shows of all that was written. */
     shown: () => screen(all),
   };
@@ -74,6 +88,16 @@ function stored(whole: number | null, fetched: number, requests: number, waits =
     whole,
     totals: { windows: 0, fetched, fresh: fetched, known: 0, quarantined: 0 },
     meter: { requests, retries: 0, waits, waitMs: 0, bytes: 0 },
+  };
+}
+
+function retrying(retry: number, fetched = 0, message = 'connect ECONNREFUSED 127.0.0.1:9'): RunEvent {
+  return {
+    kind: 'retrying',
+    retry,
+    error: new LogkeepError('unavailable', `datadog.web: ${message}`),
+    totals: { windows: 0, fetched, fresh: fetched, known: 0, quarantined: 0 },
+    meter: { requests: retry, retries: retry - 1, waits: 0, waitMs: 0, bytes: 0 },
   };
 }
 
@@ -208,6 +232,24 @@ describe('progress on a terminal', () => {
     for (const line of shown()) expect(line).toHaveLength(29);
   });
 
+  it('tells which retry is under way and why, and what was sent, until the API answers', () => {
+    const { view, pass, shown } = open({ isTty: true });
+    const stream = streamNamed('datadog.web', { limit: null, remaining: null, resetMs: null });
+    view.update(stream, began(0));
+    pass(1_000);
+    view.update(stream, retrying(3));
+    expect(shown()).toEqual([
+      `datadog.web: [------------] 0 %  retry 3: connect ECONNREFUSED 127.0.0.1:9  0 entries  3 requests  ${WINDOW_TEXT}`,
+    ]);
+    pass(1_000);
+    view.update(stream, retrying(4, 0, 'HTTP 503 "\u001b[31mbusy"'));
+    expect(shown()[0]).toContain('retry 4: HTTP 503 "\\u001b[31mbusy"  0 entries  4 requests');
+    pass(1_000);
+    view.update(stream, stored(0.5, 100, 5));
+    expect(shown()[0]).toContain('50 %  100 entries  33/s  5 requests');
+    view.close();
+  });
+
   it('tells a wait for quota until it is over, and who else reads the stream', () => {
     const { view, pass, written } = open({ isTty: true });
     const stream = streamNamed('datadog.web');
@@ -260,6 +302,44 @@ describe('progress elsewhere', () => {
     expect(written()).toBe('');
     view.update(stream, { kind: 'waiting', waitMs: 60_000 });
     expect(written()).toContain('waits for quota until 12:01:04Z (1 min)');
+  });
+
+  it('says once in each outage that a request is tried again, and why', () => {
+    const { view, pass, written } = open({ isTty: false });
+    const stream = streamNamed('datadog.web', { limit: null, remaining: null, resetMs: null });
+    const line = `datadog.web: retry 1: connect ECONNREFUSED 127.0.0.1:9  0 entries  1 request  ${WINDOW_TEXT}\n`;
+    view.update(stream, began());
+    for (let retry = 1; retry <= 5; retry++) {
+      view.update(stream, retrying(retry));
+      // Asked to wait by an API that fails: the same outage.
+      view.update(stream, { kind: 'waiting', waitMs: 1_000 });
+      pass(20_000);
+    }
+    expect(written()).toBe(line);
+    view.update(stream, stored(null, 0, 6));
+    expect(written()).toContain('0 entries  6 requests');
+    view.update(stream, retrying(1));
+    expect(written()).toBe(line);
+  });
+
+  it('is with --json a line at the first retry of an outage too', () => {
+    const { view, told } = open({ isTty: false, json: true });
+    const stream = streamNamed('datadog.web');
+    view.update(stream, began());
+    for (let retry = 1; retry <= 3; retry++) view.update(stream, retrying(retry));
+    expect(told()).toEqual([
+      expect.objectContaining({ event: 'window' }),
+      {
+        stream: 'datadog.web',
+        event: 'retrying',
+        error: {
+          kind: 'unavailable',
+          message: 'datadog.web: connect ECONNREFUSED 127.0.0.1:9',
+          remedy: expect.stringContaining('try again later'),
+        },
+        requests: 1,
+      },
+    ]);
   });
 
   it('says of what gives way to the live log that the rest is kept for that', () => {

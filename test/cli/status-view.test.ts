@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { statusJson, statusText } from '../../src/cli/status-view.ts';
 import type { StreamStatus } from '../../src/store/status.ts';
 import type { Lateness } from '../../src/sync/ledger.ts';
-import { NOW, runOf, statusOf } from '../serve/statuses.ts';
+import { NOW, runningOf, runOf, statusOf } from '../serve/statuses.ts';
 
 const listed = (lateness: Lateness) =>
   [
@@ -23,7 +23,7 @@ const UNTOLD = [{ upToMs: 0, count: 25_070 }];
 
 test('how late entries came is not known while the API tells of none', () => {
   expect(said(UNTOLD)).toBe(
-    'how late its entries come is not known: the API does not tell, and none of 25,070 came into time that was read before',
+    'lateness unknown: the API does not report it, and no entry has arrived late so far',
   );
   expect(json(UNTOLD)).toMatchObject({
     counted: 25_070,
@@ -67,7 +67,7 @@ test('where the terminal is narrower than the table each stream is a block of li
   const quota = { limit: 300, remaining: 12, resetMs: NOW + 1_800_000 };
   const wide = shown({ gaps, quota });
   const [head = ''] = wide.split('\n');
-  expect(head).toMatch(/^stream +covered until +lag +gaps +rows +last run +quota left +read within$/);
+  expect(head).toMatch(/^stream +covered until +lag +gaps +stored +last sync +quota left +expires in$/);
   const widest = Math.max(
     ...(wide
       .split('\n\n')[0]
@@ -83,10 +83,10 @@ test('where the terminal is narrower than the table each stream is a block of li
       '  covered until: 2026-05-20 08:56:40Z',
       '  lag: 40 s',
       '  gaps: 12 expired (1 h)',
-      '  rows: 1000',
-      '  last run: done 30 s ago',
-      '  quota left: 12 of 300, renewed in 30 min',
-      '  read within: 2 d 23 h',
+      '  stored: 1000',
+      '  last sync: done 30 s ago',
+      '  quota left: 12 of 300, resets in 30 min',
+      '  expires in: 2 d 23 h',
       '',
       '',
     ].join('\n'),
@@ -116,8 +116,63 @@ test('windows in hand are told one by one, those that somebody reads first, and 
   expect(lines(idle.slice(0, 3))).toHaveLength(3);
 });
 
-test('the name of the stream stands once before the error of its last run', () => {
-  const error = 'datadog.web: the API answered 401';
-  const text = shown({ lastRun: runOf({ outcome: 'failed', error }) });
-  expect(text).toContain('datadog.web: the last run failed: the API answered 401\n');
+const error = 'datadog.web: the API answered 401';
+const failing = { sinceMs: NOW - 120_000, runs: 2, kind: 'auth', error };
+
+test('the name of the stream stands once before the error of its last sync', () => {
+  const text = shown({ lastSync: runOf({ outcome: 'failed', error }), failing });
+  expect(text).toContain('datadog.web: the last sync failed: the API answered 401\n');
+  expect(text.match(/401/g)).toHaveLength(1);
+});
+
+test('a sync that failed is shown, whatever job ended after it', () => {
+  const status = {
+    lastSync: runOf({ outcome: 'failed', finishedMs: NOW - 60_000, error }),
+    lastRun: runOf({ job: 'sweep' }),
+    failing,
+  };
+  expect(shown(status)).toMatch(/^datadog\.web .* failed 1 min ago /m);
+  const json = statusJson([
+    {
+      stream: 'datadog.web',
+      status: statusOf({ lateness: [], settledToMs: null, ...status }),
+      setting: 'in force',
+    },
+  ]);
+  expect(json).toMatchObject({
+    streams: [
+      { last_run: { job: 'sweep', outcome: 'done' }, last_sync: { job: 'sync', outcome: 'failed', error } },
+    ],
+  });
+});
+
+test('a failure stays told while the next sync has not got to its end', () => {
+  const running = [runningOf()];
+  expect(shown({ running, lastSync: running[0], lastRun: running[0], failing })).toContain(
+    'datadog.web: no sync has succeeded for 2 min: the API answered 401\n',
+  );
+  expect(shown({ lastSync: runOf({ outcome: 'stopped' }), failing })).toContain(
+    'no sync has succeeded for 2 min',
+  );
+});
+
+test('the last failure of another job is told, also where the syncs are well', () => {
+  const failed = [runOf({ job: 'sweep', outcome: 'failed', finishedMs: NOW - 7_200_000, error })];
+  expect(shown({ failedJobs: failed })).toContain(
+    'datadog.web: the last sweep failed 2 h ago: the API answered 401\n',
+  );
+  const json = statusJson([
+    {
+      stream: 'datadog.web',
+      status: statusOf({ lateness: [], settledToMs: null, failedJobs: failed }),
+      setting: 'in force',
+    },
+  ]);
+  expect(json).toMatchObject({ streams: [{ failed_jobs: [{ job: 'sweep', outcome: 'failed', error }] }] });
+});
+
+test('of a quota whose window is over the whole is left', () => {
+  const resetMs = NOW - 1;
+  expect(shown({ quota: { limit: 100, remaining: 3, resetMs } })).toMatch(/ 100 of 100 /);
+  expect(shown({ quota: { limit: null, remaining: 3, resetMs } })).toMatch(/ all +2 d 23 h/);
 });

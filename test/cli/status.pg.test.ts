@@ -51,9 +51,9 @@ describe('status', () => {
     expect(qstash.expires_in_ms).toBeGreaterThan(71 * HOUR);
     expect(datadog).toMatchObject({ rows: shown.datadog, quota: { limit: 300, remaining: 298 } });
     const text = (await desk.runHere('status')).out;
-    expect(text).toMatch(/^stream +covered until +lag +gaps +rows +last run +quota left +read within$/m);
+    expect(text).toMatch(/^stream +covered until +lag +gaps +stored +last sync +quota left +expires in$/m);
     expect(text).toMatch(
-      /^datadog\.main +\S+ \S+Z +2 min( \d+ s)? +none +\d+ +done \d+ m?s ago +298 of 300, renewed in/m,
+      /^datadog\.main +\S+ \S+Z +2 min( \d+ s)? +none +\d+ +done \d+ m?s ago +298 of 300, resets in/m,
     );
   });
 
@@ -76,7 +76,7 @@ describe('status', () => {
       update logkeep.run set alive_until = now() - interval '1 s'`,
     );
     const dead = await desk.runHere('status');
-    expect(dead.out).toMatch(/the last run ended without a word/);
+    expect(dead.out).toMatch(/the last sync ended without a word/);
     expect(dead.out).toMatch(/7 pages stored, waits for the next run/);
   });
 
@@ -89,7 +89,7 @@ describe('status', () => {
     );
     const { out, code } = await desk.runHere('status', { DD_LOGS_QUERY: 'service:web' });
     expect(code).toBe(0);
-    expect(out).toMatch(/qstash\.main: the last run failed: .*401/);
+    expect(out).toMatch(/qstash\.main: the last sync failed: .*401/);
     expect(out).toMatch(/qstash\.old: not configured now/);
     expect(out).toMatch(/datadog\.main: its settings ask for other entries since the last run/);
     expect(out).toContain('datadog.main: field:\\u001b[31mred is new to this version');
@@ -151,8 +151,34 @@ describe('status', () => {
     expect(out).toContain('qstash.main: host:1:abc reads it now');
     await rowsOf(database, "update logkeep.run set alive_until = now() where outcome = 'running'");
     expect((await desk.runHere('status --stream qstash.main')).out).toMatch(
-      /^qstash\.main .* done 1\d s ago /m,
+      /^qstash\.main .* crashed 1 min 1\d s ago /m,
     );
+  });
+
+  it('shows a sync that failed though a sweep ended after it, and a sweep that failed until one is done', async () => {
+    await insertStream(database, 'qstash.main', { hours: 2 });
+    const ended = (job: string, outcome: string, secondsAgo: number) =>
+      rowsOf(
+        database,
+        `insert into logkeep.run (stream, fingerprint, job, holder, started_at, finished_at, alive_until, outcome, error)
+        select 'qstash.main', $1, $2, 'host:1:abc', at, at, at, $3, case when $3 = 'failed' then 'qstash.main: ' || $2 || ' got 401' end
+        from (select now() - make_interval(secs => $4) as at) t`,
+        [fingerprintOf('qstash.main'), job, outcome, secondsAgo],
+      );
+    const text = async () => (await desk.runHere('status --stream qstash.main')).out;
+    await ended('sync', 'failed', 70);
+    await ended('sweep', 'done', 33);
+    const failed = await text();
+    expect(failed).toMatch(/^qstash\.main .* failed 1 min 1\d s ago /m);
+    expect(failed).toMatch(/^qstash\.main: the last sync failed: sync got 401$/m);
+    await ended('sweep', 'failed', 30);
+    await ended('sweep', 'stopped', 25);
+    await ended('sync', 'done', 20);
+    const well = await text();
+    expect(well).toMatch(/^qstash\.main .* done 2\d s ago /m);
+    expect(well).toMatch(/^qstash\.main: the last sweep failed 3\d s ago: sweep got 401$/m);
+    await ended('sweep', 'done', 10);
+    expect(await text()).not.toContain('401');
   });
 
   it('knows a first read from one that has ended, and how long ago something was stored', async () => {

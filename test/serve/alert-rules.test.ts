@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { firingAlerts, type WatchedStream } from '../../src/serve/alert-rules.ts';
+import { ALERT_KINDS, firingAlerts, type WatchedStream } from '../../src/serve/alert-rules.ts';
 import { slackMessage } from '../../src/serve/webhook.ts';
 import type { StreamStatus } from '../../src/store/status.ts';
 import { DAY, HOUR, MINUTE, modelOf, NOW, runningOf, statusOf } from './statuses.ts';
@@ -120,6 +120,11 @@ describe('what counts as trouble', () => {
     expect(firingAlerts(modelOf(statusOf({ failing: named })), WATCHED, SETTINGS)).toMatchObject([
       { kind: 'auth', sentence: 'the API refuses the credentials of datadog.web: 403 Forbidden' },
     ]);
+  });
+
+  it('the remedy for refused credentials is a restart, as a signal does not change the environment', () => {
+    expect(ALERT_KINDS.auth.remedy).toMatch(/restart logkeep/);
+    expect(ALERT_KINDS.auth.remedy).not.toContain('SIGHUP');
   });
 
   it('several at once are all told', () => {

@@ -32,6 +32,24 @@ describe('one sentence says why a stream is where it is', () => {
     });
   });
 
+  it('caught up, but the last syncs failed: why, and nothing of it once one gets something', () => {
+    const failing = { sinceMs: NOW - MINUTE, runs: 1, kind: 'auth', error: 'datadog.web: 401 Unauthorized' };
+    expect(why(statusOf({ failing }))).toMatchObject({
+      cause: 'caught_up',
+      sentence:
+        'datadog.web is caught up: all until 08:56:40Z is stored; nothing lost; but the last sync failed: the API refuses the credentials (401 Unauthorized)',
+    });
+    expect(
+      why(statusOf({ failing: { ...failing, runs: 3, kind: 'unavailable', error: null } })).sentence,
+    ).toMatch(/; but the last 3 syncs failed: the API is down$/);
+    expect(
+      why(statusOf({ failing: { ...failing, kind: 'protocol', error: 'no logs in it' } })).sentence,
+    ).toMatch(/; but the last sync failed: no logs in it$/);
+    expect(why(statusOf({ failing, running: [runningOf({ fetched: 5 })] })).sentence).toMatch(
+      /; nothing lost$/,
+    );
+  });
+
   it('counts as caught up for three minutes beyond the settle delay, and no longer', () => {
     expect(why(statusOf({ behindMs: 3 * MINUTE + 30_000 })).cause).toBe('caught_up');
     expect(why(statusOf({ behindMs: 3 * MINUTE + 30_001 })).cause).toBe('due');
