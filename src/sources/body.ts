@@ -70,7 +70,7 @@ export class BodyReader {
 
 /** Null: the body comes as it is. */
 function decoderOf(header: string | string[] | undefined): Decoder | null {
-  // Two of them are two encodings, one in the other.
+  // Two headers mean two encodings, one within the other.
   const encoding = String(header ?? '')
     .trim()
     .toLowerCase();

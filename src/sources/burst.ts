@@ -9,7 +9,7 @@ export interface Peers {
   readonly live: boolean;
 }
 
-/** One process's part of windows that are over too soon to be counted out among processes. */
+/** One process's part of quota windows that are too short for processes to agree on each request. */
 export interface Burst {
   /** Whether the window that is open, if one is known, is that short. */
   short(now: Ms): boolean;
@@ -17,12 +17,12 @@ export interface Burst {
   periodMs(now: Ms): Ms;
   /** How many more of the window's requests are ours; Infinity: nobody says how many it has. */
   left(now: Ms, peers: Peers): number;
-  /** When more of them are; null: not known. */
+  /** When more of its requests will be ours; null: not known. */
   opensAt(now: Ms, peers: Peers): Ms | null;
   sent(now: Ms): void;
 }
 
-/** Of a window's requests a process that reads the live log has this many parts, another one. */
+/** A process that reads the live log has this many parts of a window's requests; any other has one. */
 const LIVE_PARTS = 4;
 const LEAST_PERIOD_MS = 1_000;
 

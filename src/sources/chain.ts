@@ -13,15 +13,22 @@ export interface RawPage {
   readonly bytes: number;
 }
 
-/** How one API pages; the rules that hold for all of them are in `readChain`. */
-export interface ChainOptions<Page extends RawPage> {
+/** What any walk from page to page needs. */
+export interface WalkOptions<Page extends RawPage> {
   /** The stream, as messages name it. */
   readonly label: string;
-  /** Resume here; null: from the start of the window. */
-  readonly cursor: Cursor | null;
   /** Entries to ask for where nothing stands against it. */
   readonly size: number;
   readonly maxBodyBytes: number;
+  readonly now: () => Ms;
+  /** One request; throws `oversize` where the answer exceeds the body cap. */
+  readonly fetch: (cursor: Cursor | null, size: number) => Promise<Page>;
+}
+
+/** How one API pages; the rules that hold for all of them are in `readChain`. */
+export interface ChainOptions<Page extends RawPage> extends WalkOptions<Page> {
+  /** Resume here; null: from the start of the window. */
+  readonly cursor: Cursor | null;
   /** The smallest size worth trying after a query time-out; null where the API knows none. */
   readonly timeoutFloor: number | null;
   /**
@@ -29,24 +36,64 @@ export interface ChainOptions<Page extends RawPage> {
    * An API that has forgotten a cursor may answer just so; believing it would claim what was not read.
    */
   readonly believesEnd: (ageMs: number) => boolean | Promise<boolean>;
-  readonly now: () => Ms;
-  /** One request; throws `oversize` where the answer exceeds the body cap. */
-  readonly fetch: (cursor: Cursor | null, size: number) => Promise<Page>;
-  /** Event time of the single entry after `cursor` that alone exceeds the cap. */
+  /** A request that finds nothing: where even its answer exceeds the cap, no entry is to blame. */
+  readonly nothing: () => Promise<RawPage>;
+  /** Event time of the single entry after `cursor` that alone exceeds the cap; `cursor` (lost) where it cannot be told. */
   readonly locate: (cursor: Cursor | null) => Promise<Ms>;
+  /** What the API shows of that millisecond by other ways than this chain, which ends at the entry. */
+  readonly around: (atMs: Ms) => AsyncIterable<Page>;
+}
+
+/** Stands for a cursor where a page has none and yet does not end the chain: it is resumed from its start. No API says it. */
+const AT_START = '' as Cursor;
+
+/** Where a walk ended before its end: at an entry that alone exceeds the cap. */
+interface Stuck {
+  readonly cursor: Cursor | null;
+  readonly pages: number;
+  readonly error: LogkeepError;
 }
 
 /**
  * The pages of one chain, until it ends. A cursor that repeats is an error (`protocol`), an empty page with a
- * cursor is not. A page beyond the body cap, or a query time-out, is asked for again in smaller parts.
+ * cursor is not. A page beyond the body cap, or a query time-out, is asked for again in smaller parts; a single entry
+ * beyond it ends the chain as `oversize`, once all that can be had of its millisecond was given.
  */
 export async function* readChain<Page extends RawPage>(o: ChainOptions<Page>): AsyncGenerator<Page, void> {
+  const stuck = yield* walk(o, o.size);
+  if (stuck === null) return;
+  if (stuck.pages === 0 && (await exceedsCap(o.nothing()))) {
+    throw new LogkeepError(
+      'protocol',
+      `${o.label}: even an answer that should hold no entry is longer than max_body (${o.maxBodyBytes} bytes): expected an empty page`,
+    );
+  }
+  const atMs = await o.locate(stuck.cursor);
+  for await (const page of o.around(atMs)) yield { ...page, next: stuck.cursor ?? AT_START };
+  throw oversize(o, atMs, stuck.error);
+}
+
+/**
+ * The pages of a span, up to an entry that alone exceeds the cap; returns whether there was one. Asks for `begin`
+ * entries, and for twice as many with each page that came: where there is one, it is often the first.
+ */
+export async function* readUpToTooLong(o: WalkOptions<RawPage>, begin = 1): AsyncGenerator<RawPage, boolean> {
+  const end = { cursor: null, timeoutFloor: null, believesEnd: () => true };
+  return (yield* walk({ ...o, ...end }, begin)) !== null;
+}
+
+type Walk<Page extends RawPage> = Omit<ChainOptions<Page>, 'nothing' | 'locate' | 'around'>;
+
+/** `begin`: entries to ask for at first. Returns null at the chain's end. */
+async function* walk<Page extends RawPage>(o: Walk<Page>, begin: number): AsyncGenerator<Page, Stuck | null> {
   const seen = createMemory();
-  let cursor = o.cursor;
+  let cursor = o.cursor === AT_START ? null : o.cursor;
   let cursorAt: Ms = Number.NEGATIVE_INFINITY;
-  let size = o.size;
+  let size = begin;
   // What time-outs allow; doubles with each page that came in time.
-  let ceiling = o.size;
+  let ceiling = begin;
+  // So many of the next entries are together longer than the cap, and what was given of them does not explain it.
+  let suspects = Number.POSITIVE_INFINITY;
   let pages = 0;
   if (cursor !== null) seen.add(cursor);
   for (;;) {
@@ -55,8 +102,9 @@ export async function* readChain<Page extends RawPage>(o: ChainOptions<Page>): A
       page = await o.fetch(cursor, size);
     } catch (error) {
       if (isFailure(error, 'oversize')) {
-        if (size === 1) throw oversize(o, await o.locate(cursor), error);
-        size = Math.max(1, Math.floor(size / 2));
+        if (size === 1) return { cursor, pages, error };
+        suspects = Math.min(suspects, size);
+        size = Math.floor(size / 2);
       } else if (isFailure(error, 'timeout') && o.timeoutFloor !== null && size > o.timeoutFloor) {
         size = Math.max(o.timeoutFloor, Math.floor(size / 2));
         ceiling = size;
@@ -82,21 +130,71 @@ export async function* readChain<Page extends RawPage>(o: ChainOptions<Page>): A
     cursorAt = now;
     if (size < o.size) {
       ceiling = Math.min(o.size, ceiling * 2);
-      size = Math.min(ceiling, fitting(o, page));
+      suspects = stillSuspect(o, page, suspects);
+      size = Math.min(ceiling, fitting(o, page), Math.ceil(suspects / 2));
     }
     yield page;
-    if (cursor === null) return;
+    if (cursor === null) return null;
+  }
+}
+
+/** How far away the entry is looked for at first. */
+const STEP_MS = 1_000;
+
+/**
+ * The least distance at which an entry that is too long comes into sight, in ms; at `mostMs` it does. As a rule it is
+ * near, and where nothing was given before it (`isFirst`) often at once, as several come in a row: so it is twice as
+ * far with each request, then halves of what is left.
+ */
+export async function distanceOf(
+  isInSight: (distanceMs: Ms) => Promise<boolean>,
+  mostMs: Ms,
+  isFirst: boolean,
+): Promise<Ms> {
+  let low = 0;
+  let high = Math.min(isFirst ? 0 : STEP_MS, mostMs);
+  while (high < mostMs && !(await isInSight(high))) {
+    low = high + 1;
+    high = Math.min(Math.max(STEP_MS, 2 * high), mostMs);
+  }
+  while (low < high) {
+    const middle = low + Math.floor((high - low) / 2);
+    if (await isInSight(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/** Whether a request fails because an entry is longer than the body cap. */
+export async function exceedsCap(request: Promise<unknown>): Promise<boolean> {
+  try {
+    await request;
+    return false;
+  } catch (error) {
+    if (isFailure(error, 'oversize')) return true;
+    throw error;
   }
 }
 
 /** Full size again, unless entries as long as the last ones would exceed the cap again. */
-function fitting(o: ChainOptions<RawPage>, page: RawPage): number {
+function fitting(o: Walk<RawPage>, page: RawPage): number {
   if (page.entries.length === 0) return o.size;
   const each = page.bytes / page.entries.length;
   return Math.max(1, Math.min(o.size, Math.floor((o.maxBodyBytes * 0.8) / each)));
 }
 
-function lost(o: ChainOptions<RawPage>, pages: number, why: string): LogkeepError {
+/**
+ * How many of the entries behind `page` hold what is too long. Infinity: any number, since all suspects were given, or
+ * are so long on average that together they had to exceed the cap. Else halving finds the one in log2 requests.
+ */
+function stillSuspect(o: Walk<RawPage>, page: RawPage, suspects: number): number {
+  const { length } = page.entries;
+  if (length === 0) return suspects;
+  const explained = (page.bytes / length) * suspects > o.maxBodyBytes;
+  return explained || length >= suspects ? Number.POSITIVE_INFINITY : suspects - length;
+}
+
+function lost(o: Walk<RawPage>, pages: number, why: string): LogkeepError {
   return new LogkeepError('cursor', `${o.label}: page ${pages}: ${why}: the cursor is lost`);
 }
 

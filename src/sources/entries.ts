@@ -50,7 +50,7 @@ export function readEntries(answer: Body, keys: readonly string[], container: st
   return { envelope, entries: parsedEntries(entries) };
 }
 
-/** What an answer is refused for in which a name is said twice: each reader takes another of its values. */
+/** The refusal of an answer that says a name twice: readers differ in which of the two values they take. */
 export function repeats(name: string): LogkeepError {
   return new LogkeepError(
     'protocol',
@@ -62,7 +62,7 @@ export function repeats(name: string): LogkeepError {
 export function checkErrors(envelope: unknown): void {
   const { error, errors } = (envelope ?? {}) as { readonly error?: unknown; readonly errors?: unknown };
   for (const [name, said] of Object.entries({ error, errors })) {
-    // What it says is not quoted: it may repeat our credentials, and who reads this does not know them.
+    // What it says is not quoted: it may repeat our credentials, which are not known here.
     if (!isNothing(said))
       throw new LogkeepError('protocol', `the answer is partial, it tells of an error in \`${name}\``);
   }

@@ -44,7 +44,7 @@ export function idFlaw(id: unknown): RejectReason | null {
   return long ? 'too_large' : null;
 }
 
-/** What keeps an entry of this time from becoming a row at `nowMs`, whatever window was asked: that one the pump knows. */
+/** What keeps an entry of this time from becoming a row at `nowMs`; the pump checks it against the window. */
 export function timeFlaw(time: unknown, nowMs: Ms): RejectReason | null {
   if (typeof time !== 'number' || !Number.isInteger(time)) return 'no_time';
   return time >= EARLIEST && time < nowMs + AHEAD_MS ? null : 'time_out_of_bounds';

@@ -6,10 +6,11 @@ import type { Ms } from '../model.ts';
 import { readUtf8 } from '../utf8.ts';
 import { BodyReader } from './body.ts';
 import type { Body } from './entries.ts';
-import type { QuotaGate, Turn } from './quota.ts';
+import type { QuotaGate } from './quota.ts';
 import type { Allowance, Answered } from './ration.ts';
 import { LATE, receive, type Sending } from './receive.ts';
 import { refusalError, type Sense } from './refusal.ts';
+import type { RequestOptions } from './source.ts';
 
 /** What one stream's requests have in common, and what its source knows of the API's answers. */
 export interface Api {
@@ -30,13 +31,15 @@ export interface Api {
 }
 
 /** One request of a stream, and who waits for it. */
-export interface HttpRequest extends Turn {
+export interface HttpRequest extends RequestOptions {
   readonly method: 'GET' | 'POST';
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
   /** Whether the request asks for a place in a chain: a 400 then means that the place is lost. */
   readonly hasCursor: boolean;
+  /** Called whenever the gate is about to let a try go: what it throws is the end, and nothing is sent. */
+  readonly onTurn?: () => void;
 }
 
 /** A complete answer with status 200. */
@@ -45,7 +48,6 @@ export interface HttpAnswer extends Body {
   readonly bytes: number;
   /** The Date header, from 2000 to 9999; null where it is missing, or no date as HTTP writes them. */
   readonly dateMs: Ms | null;
-  readonly headers: IncomingHttpHeaders;
 }
 
 const REFUSAL_BYTES = 64 * 1024;
@@ -90,7 +92,7 @@ export async function exchange(
     });
     if (got.head?.status === 200 && got.reader !== null) return await answerOf(got.head, got.reader);
   } catch (error) {
-    // A refusal is one although its body was cut or is too long; but a part of it may end within a secret it repeats.
+    // A refusal counts although its body was cut or is too long, but is not quoted: a part may end within a secret.
     if (got.head === null || got.head.status === 200) throw explained(api, r, error);
     got.reader = null;
   }
@@ -109,7 +111,7 @@ function headOf(api: Api, clock: Clock, status: number, headers: IncomingHttpHea
   return { status, headers, dateMs, said };
 }
 
-async function answerOf({ headers, dateMs }: Head, reader: BodyReader): Promise<HttpAnswer> {
+async function answerOf({ dateMs }: Head, reader: BodyReader): Promise<HttpAnswer> {
   const { body, bytes, release } = await reader.end();
   return {
     body,
@@ -118,7 +120,6 @@ async function answerOf({ headers, dateMs }: Head, reader: BodyReader): Promise<
     },
     bytes,
     dateMs,
-    headers,
     release,
   };
 }
@@ -163,11 +164,12 @@ function explained(api: Api, r: HttpRequest, error: unknown): unknown {
 /** The error with the stream's name before its message. */
 export function named(api: Api, error: LogkeepError): LogkeepError {
   if (error.message.startsWith(api.label)) return error;
-  const { cause, status, atMs } = error;
+  const { cause, status, atMs, remedy } = error;
   return new LogkeepError(error.kind, `${api.label}: ${error.message}`, {
     cause,
     ...(status === null ? {} : { status }),
     ...(atMs === null ? {} : { atMs }),
+    ...(remedy === null ? {} : { remedy }),
   });
 }
 
@@ -177,7 +179,7 @@ function networkTrouble(error: unknown): string | null {
   // Without the parser's message, which quotes the answer.
   if (error instanceof errors.HTTPParserError) return 'the answer is no HTTP';
   if (typeof code !== 'string') return null;
-  // An invalid argument of ours, such as a line break in a header, stays what it is on the next try.
+  // An invalid argument of ours, such as a line break in a header, would be as invalid on the next try.
   if (code === 'UND_ERR_INVALID_ARG') {
     throw new LogkeepError(
       'config',
@@ -190,7 +192,7 @@ function networkTrouble(error: unknown): string | null {
 
 const SANE_DATES = { from: Date.UTC(2000, 0), to: Date.UTC(10_000, 0) };
 
-/** Coverage is claimed by this date: what is not written as HTTP writes it, or absurd, is no date. */
+/** The date that coverage is claimed by: null if it is absurd, or not written as HTTP writes dates. */
 function parseDate(value: string | string[] | undefined): Ms | null {
   const ms = typeof value === 'string' ? Date.parse(value) : Number.NaN;
   if (!(ms >= SANE_DATES.from && ms < SANE_DATES.to)) return null;

@@ -3,6 +3,7 @@ import { inspect } from '../json-scan.ts';
 import type { Ms } from '../model.ts';
 import type { Redactor } from '../redact.ts';
 import { hiddenJson, redactJson } from '../redact-json.ts';
+import { isObject } from './entry.ts';
 import type { Value } from './tables.ts';
 
 /** How a field of an entry goes into a column: what does not fit exactly goes to `extra` instead. */
@@ -103,7 +104,7 @@ export function place(
 }
 
 /** Keeps a field in `extra`; `json` must be storable. */
-export function keep(draft: Draft, name: string, json: string, redactor: Redactor): void {
+function keep(draft: Draft, name: string, json: string, redactor: Redactor): void {
   if (name.startsWith(OWN)) keepRaw(draft, name, [json], redactor);
   else draft.extra += `${JSON.stringify(name)}:${redactField(name, json, redactor)},`;
 }
@@ -116,10 +117,7 @@ export function note(draft: Draft, name: string, json: string): void {
 /** The text of `extra`, escaped for jsonb; null where there is nothing to keep. */
 export function closeExtra(draft: Draft): string | null {
   const json = extraJson(draft);
-  if (json === null) return null;
-  const escaped = escapeJson(json);
-  if (escaped !== json) draft.escaped = true;
-  return escaped;
+  return json === null ? null : escapeJsonInto(draft, json);
 }
 
 /** What the draft keeps beside its columns, as JSON text; null for nothing. */
@@ -144,7 +142,7 @@ export function escapeInto(draft: Draft, text: string): string {
 }
 
 /** JSON text escaped, and noted in the draft if that changed it. */
-export function escapeJsonInto(draft: Draft, json: string): string {
+function escapeJsonInto(draft: Draft, json: string): string {
   const escaped = escapeJson(json);
   if (escaped !== json) draft.escaped = true;
   return escaped;
@@ -206,7 +204,7 @@ function columnValue(kind: FieldKind, value: unknown, redactor: Redactor): Value
   }
 }
 
-/** What still fits although its parsed value lies. */
+/** The value for the column where the parsed one is not what the text says; null: none fits. */
 function columnText(
   kind: FieldKind,
   value: unknown,
@@ -230,11 +228,7 @@ function escapeValue(draft: Draft, kind: FieldKind, value: Value): Value {
   return escapeJsonInto(draft, value as string);
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** Headers hold names and arrays of strings; whatever else they hold is looked through to the ground. */
+/** Headers as JSON text, redacted: arrays of strings by name, or anything else, which is redacted at every depth. */
 export function headersJson(headers: Record<string, unknown>, redactor: Redactor): string {
   let shown = headers;
   for (const name in headers) {
@@ -267,7 +261,7 @@ export function isBase64(bytes: Uint8Array, from: number, to: number): boolean {
     last = SEXTET[bytes[at] as number] as number;
     if (last < 0) return false;
   }
-  // What the last digit says beyond the last byte is nothing.
+  // The bits of the last digit beyond the last byte must be 0.
   return (last & (padding === 2 ? 15 : padding === 1 ? 3 : 0)) === 0;
 }
 

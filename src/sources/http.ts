@@ -13,7 +13,8 @@ export interface Http {
   /**
    * One request, tried again while that may help, and what `accept` makes of its answer. A SyntaxError from
    * `accept` means a cut body; a `protocol` error from it is tried three times in all, since a partial answer may
-   * be whole the next time. Rejects with LogkeepError of any kind but `quota`.
+   * be whole the next time. Each try is taken from the request's allowance; when that, or the time (`time_up`), is over
+   * between tries, the failure of the last one is the end. Rejects with LogkeepError of any kind but `quota`.
    */
   request<T>(api: Api, request: HttpRequest, accept: (answer: HttpAnswer) => T): Promise<T>;
   /** The gate of a credential; `key` names host and account without holding the secret itself. */
@@ -53,6 +54,8 @@ export function createHttp(options: GateOptions): Http {
     let queuedMs = 0;
     let tries = 0;
     let protocolErrors = 0;
+    // Of the last try; a refusal for quota is none, as it is waited for.
+    let failure: LogkeepError | null = null;
     const stopping = new AbortController();
     const stop = () => stopping.abort();
     r.signal.addEventListener('abort', stop, { once: true });
@@ -74,8 +77,18 @@ export function createHttp(options: GateOptions): Http {
         return read(api, answer, accept);
       });
     };
+    const mayHelp = (error: unknown) => {
+      if (isFailure(error, 'protocol')) return ++protocolErrors < PROTOCOL_TRIES;
+      return isFailure(error, 'unavailable') && performance.now() - startedAt - queuedMs < api.retryMs;
+    };
     const firstPauseMs = Math.min(500, api.retryMs / 8);
+    const mayRequest = () => r.mayRequest === undefined || r.mayRequest();
+    const refuseBeyondAllowance = () => {
+      if (!mayRequest())
+        throw new LogkeepError('aborted', `${api.label}: stopped, as no request more is allowed`);
+    };
     try {
+      refuseBeyondAllowance();
       return await pRetry(attempt, {
         retries: Number.POSITIVE_INFINITY,
         minTimeout: firstPauseMs,
@@ -85,14 +98,22 @@ export function createHttp(options: GateOptions): Http {
         // The gate itself waits out a refusal for quota, however long that takes.
         shouldConsumeRetry: ({ error }) => !isFailure(error, 'quota'),
         shouldRetry: ({ error }) => {
-          if (isFailure(error, 'quota')) return true;
-          if (isFailure(error, 'protocol')) return ++protocolErrors < PROTOCOL_TRIES;
-          return isFailure(error, 'unavailable') && performance.now() - startedAt - queuedMs < api.retryMs;
+          failure = null;
+          if (isFailure(error, 'quota')) {
+            refuseBeyondAllowance();
+            return true;
+          }
+          if (!isFailure(error) || !mayHelp(error) || !mayRequest()) return false;
+          failure = error;
+          r.onRetry?.(error, tries);
+          return true;
         },
       });
     } catch (error) {
-      if (signal.aborted) throw new LogkeepError('aborted', `${api.label}: stopped on request`);
-      throw error;
+      if (!signal.aborted) throw error;
+      // Whoever gave it some time is told what it was spent on; whoever sends it away asks for nothing.
+      if (failure !== null && isFailure(r.signal.reason, 'time_up')) throw failure;
+      throw new LogkeepError('aborted', `${api.label}: stopped on request`);
     } finally {
       r.signal.removeEventListener('abort', stop);
       closing.signal.removeEventListener('abort', stop);

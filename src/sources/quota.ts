@@ -15,6 +15,8 @@ export interface Turn {
   readonly onWait?: (waitMs: number) => void;
   /** 0 (first) to 9; live (up to 3) before sweep (up to 6) before backfill. Absent: as live. */
   readonly priority?: number;
+  /** Called when the turn has come, before anything is counted as sent: what it throws ends the turn, and uses up nothing. */
+  readonly onTurn?: () => void;
 }
 
 /** The turns of one credential, shared by all streams of the process that use it. */
@@ -174,6 +176,7 @@ export function createGate(key: string, first: GateSettings, options: GateOption
         return AGAIN;
       }
       leave(one);
+      one.turn.onTurn?.();
       return await send(one.rank, task);
     });
     align();
@@ -194,6 +197,7 @@ export function createGate(key: string, first: GateSettings, options: GateOption
       const priority = turn.priority ?? LIVE_PRIORITY;
       const rank = rankOf(priority);
       if (spacingMs === 0 && waiting.size === 0 && ration.available(clock.now(), rank) >= 1) {
+        turn.onTurn?.();
         return send(rank, task);
       }
       const one: Waiting = { turn, priority, rank, since: null, told: null };

@@ -153,7 +153,7 @@ export function createRation(
           ? allowance.windowId === window.id
           : Math.abs(endsAt - window.endsAt) <= tolerance(allowance.periodMs);
       if (same) {
-        // Answers overtake each other: within a window the least is the truth.
+        // Answers overtake each other: within a window the lowest number is the newest.
         window.heard = Math.min(window.heard, allowance.remaining);
         window.heardAt = Math.max(window.heardAt, sentAt);
         window.remaining = Math.min(window.remaining, allowance.remaining);

@@ -54,7 +54,7 @@ export function receive(
         if (failure !== null) started.abort(failure);
       },
       onResponseStart(_, status, headers) {
-        // What comes before the answer itself says nothing.
+        // A status 1xx comes before the answer itself.
         if (failure !== null || status < 200) return;
         try {
           sink = begin(status, headers);

@@ -1,9 +1,9 @@
 import { type ErrorKind, LogkeepError } from '../errors.ts';
 
 const QUOTED = 200;
-/** Statuses of an address at which there is no such API. */
+/** Statuses that say that the API is not at this address. */
 const ELSEWHERE: ReadonlySet<number> = new Set([404, 405, 410]);
-/** Statuses of what was asked for. */
+/** Statuses that say that something is wrong with what was asked for. */
 const UNFIT: ReadonlySet<number> = new Set([400, 413, 414, 422]);
 
 /** What a source adds to the meaning of a refused request, by its error codes. */
@@ -55,7 +55,7 @@ function kindOf({ status, sense, hasCursor }: Refusal): ErrorKind {
 }
 
 /** What an error body says in its own words, of all shapes that the two APIs have: at most 200 characters of one line. */
-export function serverSays(text: string, secrets: readonly string[]): string {
+function serverSays(text: string, secrets: readonly string[]): string {
   let said = text;
   try {
     const body: unknown = JSON.parse(text);

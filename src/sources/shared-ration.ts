@@ -33,10 +33,10 @@ const REFRESH_MS = 5_000;
 const STALE_MS = 15_000;
 /** Permits go back after this time without use. */
 const IDLE_MS = 1_000;
-/** So long has a first request to find out what a new window allows. */
+/** How long a first request may take to find out what a new window allows. */
 const FIRST_MS = 10_000;
 const LEAST_WAIT_MS = 50;
-/** The plan says so short a wait where it cannot know: somebody else waits, or may give something back. */
+/** A wait as short as this means that the plan cannot know it: others wait, or may give something back. */
 const POLL_MS = 1_000;
 /** Where so many were given at once, more are fetched before they are used up. */
 const PLENTY = 16;

@@ -1,5 +1,6 @@
 import type { ZodObject } from 'zod';
 import type { Clock } from '../clock.ts';
+import type { LogkeepError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Cursor, Ms, Span, StreamId } from '../model.ts';
 import type { Redactor } from '../redact.ts';
@@ -77,16 +78,25 @@ export interface ReadOptions {
   readonly window: Span;
   /** Resume here; null: from the start. */
   readonly cursor: Cursor | null;
+  /** How old that cursor is already; absent: it is new. */
+  readonly cursorAgeMs?: number;
   readonly signal: AbortSignal;
   readonly meter: Meter;
   /** Called before a wait for quota of about `waitMs`, so that what is in hand can be committed. */
   readonly onWait?: (waitMs: number) => void;
   /** 0 (first) to 9, as `Turn.priority` of the gate; absent: as the live log. */
   readonly priority?: number;
+  /** Takes one request from an allowance, before each try of each request; false: not to be sent. Absent: no bound. */
+  readonly mayRequest?: () => boolean;
+  /** A try failed, and the request is about to be sent again for the `retry`-th time. */
+  readonly onRetry?: (failure: LogkeepError, retry: number) => void;
 }
 
+/** What every request of a read is given. */
+export type RequestOptions = Omit<ReadOptions, 'window' | 'cursor' | 'cursorAgeMs'>;
+
 /** What counting one window needs, which is of whole hours and a day at most. */
-export type CountOptions = Omit<ReadOptions, 'cursor'>;
+export type CountOptions = Omit<ReadOptions, 'cursor' | 'cursorAgeMs'>;
 
 /** How many entries the API counts in the hour that begins at `fromMs`. */
 export interface HourCount {
@@ -141,7 +151,7 @@ export interface Stream {
   /**
    * Pages of one window, in order, until the chain ends. Throws LogkeepError: `cursor` (lost), `timeout`
    * (plan a smaller window), `oversize` (with `atMs`), `protocol`, `auth`, `request`, `unavailable` (retries
-   * are used up), `aborted`. A page that was given was complete.
+   * or the allowance are used up, or the time is), `aborted`. A page that was given was complete.
    */
   read(options: ReadOptions): AsyncIterable<Page>;
   /** What a page makes of one entry, from its JSON text: for entries that waited in quarantine. */
@@ -151,7 +161,8 @@ export interface Stream {
    * out. Absent where the API does not count. Throws as `read` does.
    */
   readonly count?: (options: CountOptions) => Promise<readonly HourCount[]>;
-  probe(signal: AbortSignal): Promise<Probe>;
+  /** One cheap request; what it takes is added to `meter`, if one is given. */
+  probe(signal: AbortSignal, meter?: Meter): Promise<Probe>;
   quota(): Quota;
 }
 
@@ -221,7 +232,6 @@ export interface Source {
   readonly reachMs?: number;
   /** Settings that hold secrets: masked wherever settings are shown. */
   readonly secrets: readonly string[];
-  readonly tables: SourceTables;
   /** Opens one stream. Does no request. */
   open(settings: StreamSettings, options: OpenOptions): Stream;
 }

@@ -5,9 +5,9 @@ const MOST = 12 * 1024 * 1024;
 const STEP = 16 * 1024;
 
 /**
- * Memory of bodies that are done with, as they came over the wire. V8 counts what lies outside its heap too, and collects
- * all of it each time a dozen MB were asked for: bodies in new memory each would be most of the reason. One pool for the
- * process, since that is what the collector serves. A batch of which all may be known gives back fifty at once.
+ * Memory of bodies that are done with, as they came over the wire. V8 counts memory outside its heap too and collects
+ * everything after each dozen MB of it, which bodies in new memory would soon reach. One pool for the process, as there
+ * is one collector. A batch whose entries may all be known gives back fifty bodies at once.
  */
 const spare: Buffer[] = [];
 let held = 0;

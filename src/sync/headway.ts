@@ -1,13 +1,14 @@
 import { LogkeepError } from '../errors.ts';
+import type { Spans } from '../model.ts';
 import type { Progress } from './ledger.ts';
 import type { WindowEnd } from './window.ts';
 
 /** Windows planned anew or lost in a row without a new entry: something is wrong that no smaller window cures. */
 const MOST_REPLANS = 60;
-/** So many plans in a row from the same progress: their windows were read to the end, and the next will change nothing either. */
+/** So many plans in a row from the same progress: each was read to its end and changed nothing, nor will the next. */
 const MOST_PLANS = 5;
 
-/** Watches a run for work that gets nowhere: each round costs requests, and there would be no end of them. */
+/** Stops a run that gets nowhere: each round costs requests, and it would never end. */
 export class Headway {
   readonly #stream: string;
   #replans = 0;
@@ -18,9 +19,12 @@ export class Headway {
     this.#stream = stream;
   }
 
-  /** A plan was made from this progress. Throws LogkeepError `protocol` where it is the same over and over. */
-  planned({ askedFrom, covered, expired, oversize, young, settled }: Progress): void {
-    const made = JSON.stringify([askedFrom, covered, expired, oversize, young, settled]);
+  /**
+   * A plan was made from this progress; `again`: what is still to be read once more. Throws LogkeepError `protocol`
+   * where both are the same over and over.
+   */
+  planned({ askedFrom, covered, expired, oversize, young, settled }: Progress, again: Spans = []): void {
+    const made = JSON.stringify([askedFrom, covered, expired, oversize, young, settled, again]);
     this.#plans = made === this.#last ? this.#plans + 1 : 0;
     this.#last = made;
     if (this.#plans < MOST_PLANS) return;
@@ -32,7 +36,7 @@ export class Headway {
 
   /** A window ended so. Throws LogkeepError `protocol` where one after the other is given up. */
   ended(end: WindowEnd): void {
-    if (end === 'done') this.#replans = 0;
+    if (end === 'done' || end === 'advanced') this.#replans = 0;
     if (end === 'replanned' || end === 'lost') this.#replans += 1;
     if (this.#replans <= MOST_REPLANS) return;
     throw new LogkeepError(

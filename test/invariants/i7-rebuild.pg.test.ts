@@ -90,6 +90,29 @@ test('I7: whatever a QStash entry holds, its rows give it back, equal as JSON', 
   );
 });
 
+for (const redacted of ['plain', 'base64'] as const) {
+  test(`I7: a body that QStash has redacted comes back as sent (${redacted})`, async () => {
+    await world.close();
+    world = await createWorld({ sandbox: { qstash: { lateness: { minMs: 0, maxMs: 0 }, redacted } } });
+    world.sandbox.qstash.history({ from: AT - 3_600_000, to: AT, messages: 400 });
+    const truth = world.sandbox.qstash.truth({ visibleAt: START });
+    const mark = redacted === 'plain' ? '"body":"REDACTED:' : `"body":"${btoa('REDACTED:')}`;
+    const marked = truth.filter(({ text }) => text.includes(mark));
+    expect(marked.length).toBeGreaterThan(3);
+    const [result] = await world.sync();
+    expect(result).toMatchObject({ outcome: 'done', totals: { quarantined: 0, fresh: truth.length } });
+    expect(difference(await storedQstash(world), onceEach(truth))).toEqual(NO_DIFFERENCE);
+    // What decodes is kept as bytes, anything else as the text that it is.
+    const messages = [...new Set(marked.map(({ text }) => JSON.parse(text).messageId as string))].sort();
+    const found = await world.query(
+      redacted === 'plain'
+        ? `select message_id from logkeep.qstash_request where body is null and extra->>'body' like 'REDACTED:%' order by 1`
+        : `select message_id from logkeep.qstash_request where convert_from(substr(body, 1, 9), 'LATIN1') = 'REDACTED:' order by 1`,
+    );
+    expect(found.map((row) => row.message_id)).toEqual(messages);
+  });
+}
+
 for (const transport of ['v1', 'v2'] as const) {
   test(`I7: whatever a Datadog log holds, its row gives it back as ${transport} sent it, equal as JSON`, async () => {
     const contents = DATADOG_FIELDS.flatMap((field) => ODD.map((odd) => [field, odd] as const)).map(

@@ -181,26 +181,6 @@ test('I8: other filters begin with no coverage, and the old ones find theirs aga
   expect(await world.query('select count(*)::integer as n from logkeep.stream')).toEqual([{ n: 2 }]);
 });
 
-test('I8: an entry beyond the body cap costs its millisecond, which is shown, and comes when the cap is raised', async () => {
-  await made({ settings: { maxBodyBytes: 20_000, since: { agoMs: 2 * HOUR } } });
-  const at = START - HOUR;
-  const entry = (time: number, body: string) => ({
-    entry: { time, messageId: `msg_${time}`, state: 'CREATED', url: 'https://a.example/', body },
-  });
-  world.sandbox.qstash.add([
-    entry(at - MINUTE, 'aaaa'),
-    entry(at, 'a'.repeat(40_000)),
-    entry(at + MINUTE, 'aaaa'),
-  ]);
-  const [result] = await world.sync();
-  expect(result).toMatchObject({ outcome: 'done', totals: { fresh: 2 } });
-  expect(await gaps()).toEqual([{ kind: 'oversize' }]);
-  const again = { from: NOW - 2 * HOUR, to: NOW };
-  const [raised] = await world.sync({ again }, { settings: { since: { agoMs: 2 * HOUR } } });
-  expect(raised?.totals.fresh).toBe(1);
-  expect(await gaps()).toEqual([]);
-});
-
 test('I8: rows may lie outside of coverage, coverage never outside of what was read: an allowance that ends claims no more', async () => {
   await made({
     streams: ['qstash.main', 'datadog.main'],

@@ -107,3 +107,26 @@ test('I8: a last answer whose Date is days early claims nothing that is older th
   );
   expect(early).toBe(false);
 });
+
+for (const stream of ['qstash.main', 'datadog.main'] as const) {
+  test(`I8: ${stream}: the request that asks for the time is counted like any other, and stays within the allowance`, async () => {
+    await made(stream);
+    await world.sync();
+    world.clock.advance(HOUR);
+    // Our clock goes two hours slow: the coverage seems to end in the future.
+    const slow = { ...world.clock, now: () => world.clock.now() - 2 * HOUR };
+    const before = world.sandbox.requests().length;
+    for (const allowed of [0, 1, 100]) {
+      let left = allowed;
+      const since = world.sandbox.requests().length;
+      const [result] = await world.sync({ mayRequest: () => left-- > 0 }, { clock: slow });
+      expect(result?.outcome).toBe(allowed < 100 ? 'stopped' : 'done');
+      const sent = world.sandbox.requests().length - since;
+      expect(result?.meter.requests).toBe(sent);
+      if (allowed < 100) expect(sent).toBe(allowed);
+      else expect(sent).toBeGreaterThan(1);
+    }
+    const [row] = await world.query('select sum(requests)::integer as sum from logkeep.run where id > 1');
+    expect(row?.sum).toBe(world.sandbox.requests().length - before);
+  });
+}

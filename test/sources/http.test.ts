@@ -299,6 +299,71 @@ describe('the cap on a body', () => {
   });
 });
 
+describe('an allowance', () => {
+  test('is asked before each try, and a try that it refuses is not made: the failure before it is the end', async () => {
+    const meter = turn().meter;
+    let left = 3;
+    const retries: unknown[] = [];
+    const { ask, stand } = await open(status(503, ''), { retryMs: 60_000 });
+    const error = await failure(
+      ask({
+        meter,
+        mayRequest: () => left-- > 0,
+        onRetry: (why, retry) => retries.push([retry, why.kind, why.message]),
+      }),
+    );
+    expect(error).toMatchObject({ kind: 'unavailable', status: 503 });
+    expect(stand.seen).toHaveLength(3);
+    expect(meter).toMatchObject({ requests: 3, retries: 2 });
+    expect(retries).toEqual([
+      [1, 'unavailable', error.message],
+      [2, 'unavailable', error.message],
+    ]);
+  });
+
+  test('that is used up sends nothing', async () => {
+    const { ask, stand } = await open((_r, response) => json(response, {}));
+    expect(await failure(ask({ mayRequest: () => false }))).toMatchObject({ kind: 'aborted' });
+    expect(stand.seen).toHaveLength(0);
+  });
+
+  test('that is used up by a refusal for quota ends as `aborted`: to be told to wait is no failure', async () => {
+    let left = 1;
+    const retries: unknown[] = [];
+    const { ask, stand } = await open(status(429, '', { 'retry-after': '3600' }));
+    const asked = ask({ mayRequest: () => left-- > 0, onRetry: (why) => retries.push(why) });
+    expect(await failure(asked)).toMatchObject({ kind: 'aborted' });
+    expect([stand.seen.length, retries]).toEqual([1, []]);
+  });
+});
+
+describe('the end of the time that was given', () => {
+  async function outOfTime(answer: Parameters<typeof serve>[0]): Promise<LogkeepError> {
+    const controller = new AbortController();
+    const { ask, stand } = await open(answer, { retryMs: 60_000, timeoutMs: 60_000 });
+    const asked = failure(ask({ signal: AbortSignal.any([controller.signal]) }));
+    await expect.poll(() => stand.seen.length).toBeGreaterThan(0);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    controller.abort(new LogkeepError('time_up', 'stopped after 1s'));
+    return asked;
+  }
+
+  test('while a request is tried again tells what failed', async () => {
+    expect(await outOfTime(status(503, ''))).toMatchObject({ kind: 'unavailable', status: 503 });
+  });
+
+  test('within a second try tells what the first one failed with', async () => {
+    const once = ({ index }: Seen, response: Parameters<Parameters<typeof serve>[0]>[1]) =>
+      index === 0 ? status(502, '')({ index } as Seen, response) : undefined;
+    expect(await outOfTime(once)).toMatchObject({ kind: 'unavailable', status: 502 });
+  });
+
+  test('before anything failed, and in a wait for quota, is `aborted`', async () => {
+    expect(await outOfTime(() => {})).toMatchObject({ kind: 'aborted' });
+    expect(await outOfTime(status(429, '', { 'retry-after': '3600' }))).toMatchObject({ kind: 'aborted' });
+  });
+});
+
 describe('an abort', () => {
   const states: Record<string, Parameters<typeof serve>[0]> = {
     'while the answer is waited for': () => {},

@@ -331,6 +331,31 @@ describe('who waits', () => {
     await expect(ask(gate, ok())).rejects.toMatchObject({ kind: 'aborted' });
   });
 
+  test('is asked once more when its turn has come: what gives up then uses nothing up', async () => {
+    const clock = testClock();
+    const gate = gateOn(clock);
+    const onTurn = () => {
+      throw new Error('too late');
+    };
+    await ask(gate, ok(allowance(2)));
+    await expect(ask(gate, ok(), { onTurn })).rejects.toThrow('too late');
+    const asked = [hold(gate), hold(gate)];
+    await settle();
+    expect(asked.map(({ sent }) => sent)).toEqual([true, true]);
+    const late = ask(gate, ok(), { onTurn });
+    const next = [hold(gate), hold(gate)];
+    for (const { answer } of asked) answer(ok(allowance(0)));
+    const refusal = expect(late).rejects.toThrow('too late');
+    await clock.advance(11_000);
+    await settle();
+    await refusal;
+    expect(next.map(({ sent }) => sent)).toEqual([true, false]);
+    next[0]?.answer(ok(allowance(9)));
+    await settle();
+    expect(next.map(({ sent }) => sent)).toEqual([true, true]);
+    await gate.close();
+  });
+
   test('goes by priority, not by arrival', async () => {
     const gate = gateOn(testClock(), { concurrency: 1 });
     await ask(gate, ok());
@@ -392,7 +417,12 @@ describe('headers', () => {
     expect(qstashAllowance(burst('1'), now, null)).toMatchObject({ ...told, resetInMs: 1_000 });
     expect(qstashAllowance({ 'ratelimit-remaining': '0', 'ratelimit-reset': '1' }, now, null)).toBeNull();
     expect(qstashAllowance(burst(String(now + 365 * 86_400_000)), now, null)?.resetInMs).toBe(60_000);
-    expect(qstashAllowance({ ...burst('soon'), 'burst-ratelimit-remaining': 'few' }, now, null)).toBeNull();
+    expect(
+      qstashAllowance({ ...burst('soon'), 'burst-ratelimit-remaining': 'few' }, now, null),
+    ).toMatchObject({
+      remaining: 0,
+      resetInMs: null,
+    });
   });
 
   test('QStash: the reset counts by the server`s clock where ours is wrong', () => {
@@ -417,4 +447,30 @@ describe('headers', () => {
     });
     expect(datadogAllowance({})).toBeNull();
   });
+
+  for (const [remaining, left] of [
+    ['-1', 0],
+    ['', 0],
+    ['many', 0],
+    ['7, many', 0],
+    ['NaN', 0],
+    ['5, 5', 5],
+    ['7,5', 5],
+    [' 7 ', 7],
+  ] as const) {
+    test(`Datadog: a rest told as "${remaining}" leaves ${left} requests until the window ends`, async () => {
+      const clock = testClock();
+      const gate = gateOn(clock, {}, () => 0);
+      const headers = { 'x-ratelimit-remaining': remaining, 'x-ratelimit-reset': '100' };
+      await ask(gate, ok(datadogAllowance(headers)));
+      const asked = Array.from({ length: 8 }, () => hold(gate));
+      await settle();
+      expect(asked.filter(({ sent }) => sent)).toHaveLength(left);
+      for (const { sent, answer } of asked) if (sent) answer(ok());
+      await clock.advance(100_000);
+      await settle();
+      expect(asked.filter(({ sent }) => sent).length).toBeGreaterThan(left);
+      await gate.close();
+    });
+  }
 });

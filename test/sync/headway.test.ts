@@ -33,6 +33,13 @@ test('whatever was claimed, lost or stored in between is getting somewhere', () 
   }
 });
 
+test('windows planned anew behind what is read are no standstill, though all of it was known', () => {
+  const headway = new Headway('datadog.main');
+  for (let window = 0; window < 200; window += 1)
+    headway.ended(window % 50 === 49 ? 'advanced' : 'replanned');
+  expect(() => headway.ended('replanned')).not.toThrow();
+});
+
 test('windows that are given up one after the other, sixty of them, end the run; one that is read begins the count anew', () => {
   const headway = new Headway('qstash.main');
   for (let window = 0; window < 60; window += 1) headway.ended(window % 2 === 0 ? 'replanned' : 'lost');

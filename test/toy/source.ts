@@ -37,7 +37,6 @@ export const toy: Source = {
     variables: [{ name: 'TOY_TOKEN', setting: 'token', required: true, help: 'token of the toy API' }],
   },
   secrets: ['token'],
-  tables,
   open,
 };
 
@@ -120,7 +119,9 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
         believesEnd: (ageMs) => ageMs < 60_000,
         now: () => clock.now(),
         fetch: (cursor, size) => request(o.window, cursor, size, o),
+        nothing: () => request({ from: 0, to: 1 }, null, 1, o),
         locate: async () => o.window.from,
+        around: async function* () {},
       });
       for await (const { entries, next, dateMs, bytes } of pages) {
         const all = Array.from({ length: entries.length }, (_, index) => made(entries.raw(index)));
@@ -135,11 +136,11 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
       }
     },
     normalise: (json) => made({ value: JSON.parse(json), text: json, plain: false }),
-    async probe(signal) {
+    async probe(signal, meter = createMeter()) {
       const now = clock.now();
       const { dateMs } = await request({ from: now - 1_000, to: now }, null, 1, {
         signal,
-        meter: createMeter(),
+        meter,
       });
       return { skewMs: skewOf(dateMs, clock.now()), quota: credential.quota() };
     },

@@ -63,6 +63,10 @@ test('an oversize log exactly at the end of the window does not stop the stream 
   world.clock.advance(5 * MINUTE);
   const [s] = await world.sync();
   expect([r?.outcome, s?.outcome]).toEqual(['done', 'done']);
+  expect((await storedDatadog(world)).length).toBe(1);
+  expect(await world.query('select kind, from_time from logkeep.gap')).toEqual([
+    { kind: 'oversize', from_time: new Date(to) },
+  ]);
 });
 
 test('a late entry of a busy stream is found by the next run, a day later', async () => {

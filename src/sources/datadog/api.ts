@@ -1,15 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Allowance } from '../ration.ts';
 import { errorTexts, type Sense } from '../refusal.ts';
+import { headerNumber, remainingOf } from '../remaining.ts';
 
 /** `X-RateLimit-*`: one bucket for the organisation, shared by v1, v2 and everybody's tools. Values are never assumed. */
 export function datadogAllowance(headers: IncomingHttpHeaders): Allowance | null {
-  const remaining = number(headers['x-ratelimit-remaining']);
+  const remaining = remainingOf(headers['x-ratelimit-remaining']);
   if (remaining === null) return null;
-  const reset = number(headers['x-ratelimit-reset']);
-  const period = number(headers['x-ratelimit-period']);
+  const reset = headerNumber(headers['x-ratelimit-reset']);
+  const period = headerNumber(headers['x-ratelimit-period']);
   return {
-    limit: number(headers['x-ratelimit-limit']),
+    limit: headerNumber(headers['x-ratelimit-limit']),
     remaining,
     resetInMs: reset === null ? null : reset * 1000,
     windowId: null,
@@ -36,9 +37,4 @@ export function datadogSense(_status: number, text: string): Sense {
     if (sense !== undefined) return sense;
   }
   return null;
-}
-
-function number(value: string | string[] | undefined): number | null {
-  const found = typeof value === 'string' && value.trim() !== '' ? Number(value) : Number.NaN;
-  return Number.isFinite(found) && found >= 0 ? found : null;
 }

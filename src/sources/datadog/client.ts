@@ -1,10 +1,11 @@
 import { isFailure, LogkeepError } from '../../errors.ts';
 import type { Cursor, Ms, Span } from '../../model.ts';
-import { type RawPage, readChain } from '../chain.ts';
+import { exceedsCap, type RawPage, readChain } from '../chain.ts';
 import { NO_ENTRIES } from '../entries.ts';
 import type { ReadOptions } from '../source.ts';
 import { decodeId } from './id.ts';
-import { locate } from './locate.ts';
+import { locate, readFromBehind } from './locate.ts';
+import { firstTime, idOf, lastTime, logAt } from './place.ts';
 import { type DatadogAccess, requestPage } from './request.ts';
 
 /** A page, and how far into the window everything has been given (exclusive); null: not known. */
@@ -15,7 +16,10 @@ export interface DatadogPage extends RawPage {
 /** A smaller limit makes a query no faster; below this only a smaller window helps. */
 const TIMEOUT_FLOOR = 50;
 
-/** The age beyond which house rules call a cursor lost. */
+/** A span in which no log stands: before all that any index keeps. */
+const NOTHING = { from: Date.UTC(2000, 0), to: Date.UTC(2000, 0) + 1_000 };
+
+/** A cursor older than this when its request goes out is taken for lost. */
 export const CURSOR_MAX_AGE_MS = 600_000;
 
 /**
@@ -24,11 +28,31 @@ export const CURSOR_MAX_AGE_MS = 600_000;
  */
 export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGenerator<DatadogPage, void> {
   let lastMs: Ms | null = null;
+  let lastId: string | null = null;
   /** Logs given behind the one of `lastMs`: no time of theirs can be read. */
   let behind = 0;
+  // Where a log is too long: the pages from then on are of its ms, and once it is `found` from behind too, all before
+  // it counts as given.
+  let tooLongMs: Ms | null = null;
+  let found = false;
+  let dateMs: Ms | null = null;
   let ordered = true;
   let given = false;
   let full = false;
+  const { clock } = access.http;
+  let cursorAt = clock.now() - (o.cursorAgeMs ?? 0);
+  let claimable: Ms | null = null;
+  // Planned anew, the window would begin where this chain began: with waits beyond the age it would never end. Then an
+  // old cursor is better than none; what it brings is checked as ever.
+  const stuck = () => o.cursor === null && (claimable === null || claimable <= o.window.from);
+  const refuseOld = () => {
+    const ageMs = clock.now() - cursorAt;
+    if (ageMs <= CURSOR_MAX_AGE_MS || stuck()) return;
+    throw new LogkeepError(
+      'cursor',
+      `${access.api.label}: the cursor is ${Math.round(ageMs / 1000)} s old when its turn comes: expected at most ${CURSOR_MAX_AGE_MS / 1000} s: the cursor is lost`,
+    );
+  };
   const pages = readChain<RawPage>({
     label: access.api.label,
     cursor: o.cursor,
@@ -38,14 +62,19 @@ export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGe
     // v2 alone: an empty page in answer to v1's cursor has been refused before. After a full page an empty one is
     // what a forgotten cursor would bring too: one request more asks for what stands behind the last log given.
     believesEnd: async (ageMs) => {
-      if (ageMs > CURSOR_MAX_AGE_MS || !given) return false;
-      if (!full || !ordered || lastMs === null || lastMs >= o.window.to) return true;
-      const rest = await requestPage(access, o, { from: lastMs + 1, to: o.window.to }, null, behind + 1);
-      return rest.entries.length <= behind;
+      const old = ageMs > CURSOR_MAX_AGE_MS;
+      if (!given || (old && !stuck())) return false;
+      if (!ordered || lastMs === null || lastMs + 1 >= o.window.to) return !old;
+      if (!full && !old) return true;
+      const rest = requestPage(access, o, { from: lastMs + 1, to: o.window.to }, null, behind + 1);
+      // What is too long was not given either.
+      return !(await exceedsCap(rest)) && (await rest).entries.length <= behind;
     },
-    now: () => access.http.clock.now(),
+    now: () => clock.now(),
     fetch: async (cursor, limit) => {
-      const page = await requestPage(access, o, o.window, cursor, limit);
+      const turn = cursor === null ? o : { ...o, onTurn: refuseOld };
+      const page = await requestPage(access, turn, o.window, cursor, limit);
+      cursorAt = clock.now();
       if (cursor !== null) checkPlace(access, cursor, page);
       if (page.entries.length > 0) {
         given = true;
@@ -53,34 +82,55 @@ export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGe
       }
       return page;
     },
-    locate: (cursor) => locate(access, o, cursor, lastMs),
+    nothing: async () => {
+      const page = await requestPage(access, o, NOTHING, null, 1);
+      dateMs = page.dateMs;
+      return page;
+    },
+    locate: (cursor) => locate(access, o, cursor, { ms: lastMs, id: lastId }),
+    around: async function* (atMs) {
+      tooLongMs = atMs;
+      if (atMs >= o.window.to) return;
+      // Where nothing was given, what stands before it is claimed by a Date from before it was looked for.
+      if (dateMs !== null) yield { entries: NO_ENTRIES, next: null, dateMs, bytes: 0 };
+      yield* readFromBehind(access, o, atMs);
+      found = true;
+      yield { entries: NO_ENTRIES, next: null, dateMs: null, bytes: 0 };
+    },
   });
   try {
     for await (const page of pages) {
+      if (tooLongMs !== null) {
+        yield { ...page, readTo: found && ordered ? within(o.window, tooLongMs) : null };
+        continue;
+      }
       const [first, last] = [firstTime(page), lastTime(page)];
-      if (first === null || last === null) behind += page.entries.length;
-      else {
+      if (first === null || last === null) {
+        behind += page.entries.length;
+        if (behind > 0) lastId = null;
+      } else {
         // Should the API ever leave the order it was asked for, only the chain's end claims anything.
         ordered &&= first <= last.ms && (lastMs === null || lastMs <= first);
         lastMs = last.ms;
+        lastId = last.id;
         behind = last.behind;
       }
-      yield { ...page, readTo: page.next === null ? o.window.to : ordered ? within(o.window, lastMs) : null };
+      const readTo = page.next === null ? o.window.to : ordered ? within(o.window, lastMs) : null;
+      claimable = readTo ?? claimable;
+      yield { ...page, readTo };
     }
   } catch (error) {
     // A log that is too long and stands at the window's very end is the next window's: all of this one was given.
-    if (!isFailure(error, 'oversize') || error.atMs === null || error.atMs < o.window.to || !ordered)
+    if (!isFailure(error, 'oversize') || tooLongMs === null || tooLongMs < o.window.to || !ordered)
       throw error;
-    const { to } = o.window;
-    const { dateMs } = await requestPage(access, o, { from: to - 2, to: to - 1 }, null, 1);
-    yield { entries: NO_ENTRIES, next: null, dateMs, bytes: 0, readTo: to };
+    yield { entries: NO_ENTRIES, next: null, dateMs, bytes: 0, readTo: o.window.to };
   }
 }
 
 /** v1: the first log is the one asked for. v2: it does not stand before the one that was given last. */
 function checkPlace(access: DatadogAccess, cursor: Cursor, page: RawPage): void {
   const asked = access.transport.place(cursor);
-  const got = idOf(entryAt(page, 0));
+  const got = idOf(logAt(page, 0));
   if (asked === null || (got === null && !access.transport.inclusive)) return;
   const place = decodeId(asked);
   const first = got === null ? null : decodeId(got);
@@ -97,46 +147,6 @@ function checkPlace(access: DatadogAccess, cursor: Cursor, page: RawPage): void 
       access.transport.inclusive ? '' : 'one after '
     }${asked.slice(0, 80)}: the cursor is lost`,
   );
-}
-
-/** The entry at a position, from the end where it is negative; undefined where there is none. */
-function entryAt({ entries }: RawPage, position: number): unknown {
-  const index = position < 0 ? entries.length + position : position;
-  return index < 0 || index >= entries.length ? undefined : entries.raw(index).value;
-}
-
-/** The first time in a page that can be read; null where none can. */
-function firstTime(page: RawPage): Ms | null {
-  for (let at = 0; at < page.entries.length; at += 1) {
-    const ms = timeOf(entryAt(page, at));
-    if (ms !== null) return ms;
-  }
-  return null;
-}
-
-/** The last one, and how many logs stand behind it. */
-function lastTime(page: RawPage): { readonly ms: Ms; readonly behind: number } | null {
-  for (let behind = 0; behind < page.entries.length; behind += 1) {
-    const ms = timeOf(entryAt(page, -1 - behind));
-    if (ms !== null) return { ms, behind };
-  }
-  return null;
-}
-
-function idOf(entry: unknown): string | null {
-  const id = (entry as { id?: unknown } | null | undefined)?.id;
-  return typeof id === 'string' ? id : null;
-}
-
-/** Event time by the id, by which the API sorts; by the reported timestamp where the id does not decode. */
-function timeOf(entry: unknown): Ms | null {
-  const id = idOf(entry);
-  const decoded = id === null ? null : decodeId(id);
-  if (decoded !== null) return decoded.eventMs;
-  const { content, attributes } = (entry ?? {}) as { content?: unknown; attributes?: unknown };
-  const { timestamp } = (content ?? attributes ?? {}) as { timestamp?: unknown };
-  const ms = typeof timestamp === 'string' ? Date.parse(timestamp) : Number.NaN;
-  return Number.isNaN(ms) ? null : ms;
 }
 
 /** Logs of the very last ms may go on with the next page, so it is not claimed. */

@@ -25,6 +25,7 @@ export async function countHours(
   return access.http.request(
     api,
     {
+      ...o,
       method: 'POST',
       url: new URL(`${access.url}/api/v2/logs/analytics/aggregate`),
       headers: {
@@ -34,10 +35,6 @@ export async function countHours(
       },
       body: requestBody(access.search, window),
       hasCursor: false,
-      signal: o.signal,
-      meter: o.meter,
-      ...(o.onWait === undefined ? {} : { onWait: o.onWait }),
-      ...(o.priority === undefined ? {} : { priority: o.priority }),
     },
     ({ text }) => readAnswer(text, window),
   );

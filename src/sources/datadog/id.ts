@@ -1,23 +1,18 @@
 /** What a log's id says. */
 export interface LogId {
-  /** 0 to 3. */
-  readonly layout: number;
   /** Event time; the timestamp that is reported beside the id. */
   readonly eventMs: number;
-  /** Signed; orders the logs of one ms. */
-  readonly tieBreak: number;
   /** Stays the same when storage is compacted, as the id as a whole may not. */
   readonly innerId: string;
-  readonly intakeMs: number | null;
-  /** UUID of the storage fragment, and the row in it, where the layout has them. */
-  readonly fragment: string | null;
-  readonly row: number | null;
+  readonly intakeMs: number;
 }
 
+/** The layout, the event time in eight bytes, and four that order the logs of one ms. */
 const HEAD = 13;
 const INNER = 24;
 const OLD_INNER = 20;
 const FRAGMENT = 36;
+/** The head, two lengths of four bytes, the inner id, the UUID of the storage fragment, and the row in it. */
 const LAYOUT_3 = 85;
 /** No id of a known layout is longer. */
 const MAX_CHARS = 134;
@@ -40,29 +35,25 @@ export function decodeId(id: string): LogId | null {
   const layout = scratch[0] ?? -1;
   const eventMs = scratch.readUInt32BE(1) * 2 ** 32 + scratch.readUInt32BE(5);
   if (!Number.isSafeInteger(eventMs)) return null;
-  const tieBreak = scratch.readInt32BE(9);
   if (layout === 0 || layout === 1) {
     const chars = size - HEAD - 4;
     if ((chars !== INNER && chars !== OLD_INNER) || scratch.readUInt32BE(HEAD) !== 0) return null;
     const intakeMs = readIntake(HEAD + 4, chars);
     if (intakeMs < 0) return null;
-    const innerId = latin1(HEAD + 4, size);
-    return { layout, eventMs, tieBreak, innerId, intakeMs, fragment: null, row: null };
+    return { eventMs, innerId: latin1(HEAD + 4, size), intakeMs };
   }
   if (layout === 3) {
     if (size !== LAYOUT_3 || scratch.readUInt32BE(HEAD) !== INNER || scratch.readUInt32BE(41) !== FRAGMENT)
       return null;
     const intakeMs = readIntake(HEAD + 4, INNER);
-    const fragment = latin1(45, 81);
-    if (intakeMs < 0 || !UUID.test(fragment)) return null;
-    const innerId = latin1(HEAD + 4, HEAD + 4 + INNER);
-    return { layout, eventMs, tieBreak, innerId, intakeMs, fragment, row: scratch.readUInt32BE(81) };
+    if (intakeMs < 0 || !UUID.test(latin1(45, 81))) return null;
+    return { eventMs, innerId: latin1(HEAD + 4, HEAD + 4 + INNER), intakeMs };
   }
-  return layout === 2 ? decodePadded(size, eventMs, tieBreak) : null;
+  return layout === 2 ? decodePadded(size, eventMs) : null;
 }
 
 /** Layout 2: lengths of 24 and 36, padded with zeros to some width or alignment (no recording shows which). */
-function decodePadded(size: number, eventMs: number, tieBreak: number): LogId | null {
+function decodePadded(size: number, eventMs: number): LogId | null {
   const lengthAt = skipZeros(HEAD, size);
   const innerAt = skipZeros(lengthAt + 1, size);
   const fragmentLengthAt = skipZeros(innerAt + INNER, size);
@@ -70,10 +61,8 @@ function decodePadded(size: number, eventMs: number, tieBreak: number): LogId | 
   if (scratch[lengthAt] !== INNER || scratch[fragmentLengthAt] !== FRAGMENT) return null;
   if (fragmentAt + FRAGMENT !== size) return null;
   const intakeMs = readIntake(innerAt, INNER);
-  const fragment = latin1(fragmentAt, fragmentAt + FRAGMENT);
-  if (intakeMs < 0 || !UUID.test(fragment)) return null;
-  const innerId = latin1(innerAt, innerAt + INNER);
-  return { layout: 2, eventMs, tieBreak, innerId, intakeMs, fragment, row: null };
+  if (intakeMs < 0 || !UUID.test(latin1(fragmentAt, size))) return null;
+  return { eventMs, innerId: latin1(innerAt, innerAt + INNER), intakeMs };
 }
 
 function skipZeros(start: number, size: number): number {

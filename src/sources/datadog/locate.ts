@@ -1,48 +1,133 @@
 import { isFailure, LogkeepError } from '../../errors.ts';
 import type { Cursor, Ms } from '../../model.ts';
+import { distanceOf, type RawPage, readUpToTooLong } from '../chain.ts';
 import type { ReadOptions } from '../source.ts';
 import { decodeId } from './id.ts';
+import { idOf, isSameLog, logAt, timeOf } from './place.ts';
 import { type DatadogAccess, requestPage } from './request.ts';
+import type { Ask } from './transport.ts';
+
+/** The log that was given last; null where that is not known. */
+export interface LastGiven {
+  readonly ms: Ms | null;
+  readonly id: string | null;
+}
 
 /**
- * Event time of the log after `cursor` that alone is longer than the cap. v1's cursor tells it; else it is found
- * by asking for one log of ever smaller windows. `lastMs` is the time of the last log given, null if none was.
+ * Event time of the log after `cursor` that alone is longer than the cap. v1's cursor tells it; else it is found by
+ * asking for one log of windows that begin behind `last`. Whether `to` belongs to a window is not known: a window
+ * from a ms to the same ms tells, since it shows something only where it does.
  */
 export async function locate(
   access: DatadogAccess,
   o: ReadOptions,
   cursor: Cursor | null,
-  lastMs: Ms | null,
+  last: LastGiven,
 ): Promise<Ms> {
-  const asked = cursor === null ? null : access.transport.place(cursor);
+  const { transport } = access;
+  const asked = cursor === null ? null : transport.place(cursor);
   const place = asked === null ? null : decodeId(asked);
-  if (place !== null && access.transport.inclusive) return place.eventMs;
-  const given = place?.eventMs ?? lastMs;
+  if (place !== null && transport.inclusive) return place.eventMs;
+  const given = place?.eventMs ?? last.ms;
   if (cursor !== null && given === null) {
-    throw new LogkeepError(
-      'cursor',
-      `${access.api.label}: the log after a resumed cursor is too long, and where it stands is not known: the cursor is lost`,
-    );
+    throw lost(access, 'the log after a resumed cursor is too long, and where it stands is not known');
   }
-  const tooLong = async (from: Ms, to: Ms): Promise<boolean> => {
-    try {
-      await requestPage(access, o, { from, to }, null, 1);
-      return false;
-    } catch (error) {
-      if (isFailure(error, 'oversize')) return true;
-      throw error;
-    }
-  };
-  // Logs of the last given ms stand before it, so the search begins behind them.
+  const lastId = transport.inclusive ? last.id : (asked ?? last.id);
+  if (given !== null && (await goesOn(access, o, given, lastId))) return given;
   const from = given === null ? o.window.from : given + 1;
-  if (given !== null && (from > o.window.to || !(await tooLong(from, o.window.to)))) return given;
-  let low = from;
-  let high = o.window.to;
-  while (low < high) {
-    const middle = low + Math.floor((high - low) / 2);
-    if (await tooLong(from, middle)) high = middle;
-    else low = middle + 1;
+  const distance = await distanceOf(
+    async (ms) => (await firstOf(access, o, from, from + ms)) === TOO_LONG,
+    Math.max(0, o.window.to - from),
+    given === null,
+  );
+  const to = from + distance;
+  // Where `to` is exclusive, the log stands one ms before the first window that shows it.
+  return distance === 0 || (await firstOf(access, o, to, to)) !== undefined ? to : to - 1;
+}
+
+/**
+ * The logs of a ms from its other end, down to one that is longer than the cap: what stands behind it is out of the
+ * chain's reach. Throws `cursor` where the ms holds none that long.
+ */
+export async function* readFromBehind(
+  access: DatadogAccess,
+  o: ReadOptions,
+  atMs: Ms,
+): AsyncGenerator<RawPage, void> {
+  if (yield* readDownToTooLong(access, o, atMs)) return;
+  throw lost(access, `no log of ${new Date(atMs).toISOString()} is too long, though one was found there`);
+}
+
+/** As `readFromBehind`, but returns whether the ms holds a log that long. */
+async function* readDownToTooLong(
+  access: DatadogAccess,
+  o: ReadOptions,
+  atMs: Ms,
+): AsyncGenerator<RawPage, boolean> {
+  for (const to of [atMs, atMs + 1]) {
+    let given = 0;
+    const pages = readUpToTooLong({
+      label: access.api.label,
+      size: access.pageSize,
+      maxBodyBytes: access.api.maxBodyBytes,
+      now: () => access.http.clock.now(),
+      fetch: async (cursor, limit) => {
+        const page = await requestPage(access, o, { from: atMs, to }, cursor, limit, 'descending');
+        given += page.entries.length;
+        return page;
+      },
+    });
+    try {
+      if (yield* pages) return true;
+    } catch (error) {
+      if (to > atMs || !isFailure(error, 'request')) throw error;
+    }
+    // Where it shows anything, `to` belongs to the window, and the longer one would show the next ms.
+    if (given > 0) return false;
   }
-  // Whether `to` is inclusive is not known: where it is not, the log stands one ms before.
-  return low > from && !(await tooLong(low, low + 1)) ? low - 1 : low;
+  return false;
+}
+
+/** Whether the ms of the log that was given last has others behind it. */
+async function goesOn(
+  access: DatadogAccess,
+  o: ReadOptions,
+  ms: Ms,
+  lastId: string | null,
+): Promise<boolean> {
+  const newest =
+    (await firstOf(access, o, ms, ms, 'descending')) ?? (await firstOf(access, o, ms, ms + 1, 'descending'));
+  if (newest === undefined || newest === TOO_LONG) return newest === TOO_LONG;
+  const id = idOf(newest);
+  if (id !== null && lastId !== null && timeOf(newest) === ms) return !isSameLog(id, lastId);
+  // Logs without ids are not told apart: only the whole ms says whether one of it is too long.
+  const pages = readDownToTooLong(access, o, ms);
+  for (;;) {
+    const { done, value } = await pages.next();
+    if (done === true) return value;
+  }
+}
+
+const TOO_LONG = Symbol('too long');
+
+/** The first log between two times in that order; undefined: there is none. */
+async function firstOf(
+  access: DatadogAccess,
+  o: ReadOptions,
+  from: Ms,
+  to: Ms,
+  order: Ask['order'] = 'ascending',
+): Promise<unknown> {
+  try {
+    return logAt(await requestPage(access, o, { from, to }, null, 1, order), 0);
+  } catch (error) {
+    if (isFailure(error, 'oversize')) return TOO_LONG;
+    // An API that refuses a window of no length shows nothing by it: at worst the ms before is given up as well.
+    if (from === to && isFailure(error, 'request')) return undefined;
+    throw error;
+  }
+}
+
+function lost(access: DatadogAccess, why: string): LogkeepError {
+  return new LogkeepError('cursor', `${access.api.label}: ${why}: the cursor is lost`);
 }

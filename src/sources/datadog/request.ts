@@ -1,9 +1,9 @@
 import type { Cursor, Span } from '../../model.ts';
 import type { RawPage } from '../chain.ts';
-import type { Api } from '../exchange.ts';
+import type { Api, HttpRequest } from '../exchange.ts';
 import type { Http } from '../http.ts';
-import type { ReadOptions } from '../source.ts';
-import type { Search, Transport } from './transport.ts';
+import type { RequestOptions } from '../source.ts';
+import type { Ask, Search, Transport } from './transport.ts';
 
 /** One stream's access to the log search. */
 export interface DatadogAccess {
@@ -19,18 +19,20 @@ export interface DatadogAccess {
   readonly pageSize: number;
 }
 
-/** One request for up to `limit` logs of the window, ascending. */
+/** One request for up to `limit` logs of the window, ascending unless said otherwise. */
 export function requestPage(
   access: DatadogAccess,
-  o: Pick<ReadOptions, 'signal' | 'meter' | 'onWait' | 'priority'>,
+  turn: RequestOptions & Pick<HttpRequest, 'onTurn'>,
   window: Span,
   cursor: Cursor | null,
   limit: number,
+  order: Ask['order'] = 'ascending',
 ): Promise<RawPage> {
   const { transport } = access;
   return access.http.request(
     access.api,
     {
+      ...turn,
       method: 'POST',
       url: new URL(access.url + transport.path),
       headers: {
@@ -38,12 +40,8 @@ export function requestPage(
         'dd-api-key': access.apiKey,
         'dd-application-key': access.appKey,
       },
-      body: transport.body(access.search, window, cursor, limit),
+      body: transport.body(access.search, { window, cursor, limit, order }),
       hasCursor: cursor !== null,
-      signal: o.signal,
-      meter: o.meter,
-      ...(o.onWait === undefined ? {} : { onWait: o.onWait }),
-      ...(o.priority === undefined ? {} : { priority: o.priority }),
     },
     (answer) => {
       const { entries, next } = transport.read(answer);

@@ -18,7 +18,6 @@ export const datadog: Source = {
   reachMs: REACH_MS,
   environment,
   secrets,
-  tables,
   open,
 };
 
@@ -63,10 +62,10 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
     },
     normalise: (text) => normaliseOne(text, normalise),
     count: (o) => countHours(access, counting, o),
-    async probe(signal) {
+    async probe(signal, meter = createMeter()) {
       const now = options.clock.now();
       const window = { from: now - 60_000, to: now };
-      const { dateMs } = await requestPage(access, { signal, meter: createMeter() }, window, null, 1);
+      const { dateMs } = await requestPage(access, { signal, meter }, window, null, 1);
       return { skewMs: skewOf(dateMs, options.clock.now()), quota: access.api.credential.quota() };
     },
     quota: () => access.api.credential.quota(),

@@ -4,6 +4,10 @@ import { type Body, type Entries, readEntries } from '../entries.ts';
 import { quote } from '../refusal.ts';
 import { CONTAINER } from './fields.ts';
 
+const UNKNOWN_INDEX = 'unknown_index';
+const INDEX_REMEDY =
+  'correct `index` of the stream: the API does not know an index that it names, or the key may not read it';
+
 /** What a stream searches for. */
 export interface Search {
   readonly query: string;
@@ -13,7 +17,15 @@ export interface Search {
   readonly storageTier: string | null;
 }
 
-/** What one answer holds: its entries in ascending order, and the cursor of what follows. */
+/** Which page of which logs. */
+export interface Ask {
+  readonly window: Span;
+  readonly cursor: string | null;
+  readonly limit: number;
+  readonly order: 'ascending' | 'descending';
+}
+
+/** What one answer holds: its entries in the order asked for, and the cursor of what follows. */
 export interface Found {
   readonly entries: Entries;
   readonly next: string | null;
@@ -21,10 +33,9 @@ export interface Found {
 
 /** One of the two search endpoints. */
 export interface Transport {
-  readonly version: 'v1' | 'v2';
   readonly path: string;
   /** The request's body; all but limit and cursor must stay the same to the letter through a chain. */
-  body(search: Search, window: Span, cursor: string | null, limit: number): string;
+  body(search: Search, ask: Ask): string;
   /** Throws `protocol` on an answer that is partial or unknown, `timeout` where the query was not finished. */
   read(answer: Body): Found;
   /** Id of the log at which the cursor stands; null where the cursor does not tell. */
@@ -35,15 +46,14 @@ export interface Transport {
 
 /** `POST /api/v1/logs-queries/list`: the cursor is the id of the next page's first log. */
 export const v1: Transport = {
-  version: 'v1',
   path: '/api/v1/logs-queries/list',
   inclusive: true,
-  body: (search, window, cursor, limit) =>
+  body: (search, { window, cursor, limit, order }) =>
     JSON.stringify({
       query: search.query,
       ...(search.indexes.length === 0 ? {} : { index: search.indexes.join(',') }),
       limit,
-      sort: 'asc',
+      sort: order === 'ascending' ? 'asc' : 'desc',
       ...(cursor === null ? {} : { startAt: cursor }),
       time: timeOf(window),
     }),
@@ -58,10 +68,9 @@ export const v1: Transport = {
 
 /** `POST /api/v2/logs/events/search`: the cursor names the last log that was given, and comes on the last page too. */
 export const v2: Transport = {
-  version: 'v2',
   path: '/api/v2/logs/events/search',
   inclusive: false,
-  body: (search, window, cursor, limit) =>
+  body: (search, { window, cursor, limit, order }) =>
     JSON.stringify({
       filter: {
         query: search.query,
@@ -70,7 +79,7 @@ export const v2: Transport = {
         ...timeOf(window),
       },
       page: { limit, ...(cursor === null ? {} : { cursor }) },
-      sort: 'timestamp',
+      sort: order === 'ascending' ? 'timestamp' : '-timestamp',
     }),
   read(answer) {
     const { envelope, entries } = readEntries(answer, ['data'], CONTAINER.v2);
@@ -105,8 +114,14 @@ export function checkMeta(meta: unknown): void {
     throw new LogkeepError(
       'protocol',
       `the answer is partial, it warns: "${quote(JSON.stringify(warnings), [])}"`,
+      namesIndex(warnings) ? { remedy: INDEX_REMEDY } : {},
     );
   }
+}
+
+/** Whether an answer warns of an index that was not searched. */
+function namesIndex(warnings: unknown): boolean {
+  return Array.isArray(warnings) && warnings.some((warning) => member(warning, 'code') === UNKNOWN_INDEX);
 }
 
 function checkStatus(status: unknown): void {

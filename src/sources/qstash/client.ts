@@ -1,14 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { isFailure, LogkeepError } from '../../errors.ts';
+import { LogkeepError } from '../../errors.ts';
 import type { Cursor, Ms, Span } from '../../model.ts';
 import { nameTable } from '../../tape/names.ts';
 import { endMember, firstMember, isOdd, KIND, kindOf, memberInteger, memberText } from '../../tape/tape.ts';
-import { type RawPage, readChain } from '../chain.ts';
+import { type RawPage, readChain, readUpToTooLong } from '../chain.ts';
 import { type Entries, readEntries } from '../entries.ts';
 import type { Api, HttpAnswer } from '../exchange.ts';
 import type { Http } from '../http.ts';
 import type { Allowance } from '../ration.ts';
-import type { ReadOptions } from '../source.ts';
+import { headerNumber, remainingOf } from '../remaining.ts';
+import type { ReadOptions, RequestOptions } from '../source.ts';
+import { locate, readOtherStates, type SpanReader } from './locate.ts';
 
 /** One stream's access to `GET /v2/logs`. */
 export interface QstashAccess {
@@ -23,40 +25,52 @@ export interface QstashAccess {
   readonly pageSize: number;
 }
 
+/** A span in which no entry stands: before all that any plan keeps. */
+const NOTHING = { from: Date.UTC(2000, 0), to: Date.UTC(2000, 0) + 1_000 };
+
 /** The pages of one window, newest first, until the chain ends. */
 export function readPages(access: QstashAccess, o: ReadOptions): AsyncGenerator<RawPage, void> {
   // The oldest time given so far, and what was given of it: pages come newest first, but not strictly.
   let oldestMs: Ms | null = null;
   let given = new Set<string>();
-  return readChain<RawPage>({
+  const walk = {
     label: access.api.label,
-    cursor: o.cursor,
     size: access.pageSize,
     maxBodyBytes: access.api.maxBodyBytes,
+    now: () => access.http.clock.now(),
+  };
+  const span: SpanReader = {
+    label: access.api.label,
+    first: (window) => requestPage(access, o, window, null, 1),
+    upToTooLong: (window, state) => {
+      const own = state === null ? access : withState(access, state);
+      return readUpToTooLong({
+        ...walk,
+        fetch: (cursor, size) => requestPage(own, o, window, cursor, size),
+      });
+    },
+  };
+  return readChain<RawPage>({
+    ...walk,
+    cursor: o.cursor,
     timeoutFloor: null,
     // Nothing is known of a cursor's expiry, so one request more looks for entries that should have come.
     believesEnd: async (ageMs) => {
       if (ageMs === Number.POSITIVE_INFINITY) return false;
       const to = oldestMs === null ? o.window.to : Math.min(oldestMs + 1, o.window.to);
       // More than a page may share that time, so it is walked to its end; an entry without a time tells nothing.
-      let cursor: Cursor | null = null;
-      do {
-        const page: RawPage = await requestPage(
-          access,
-          o,
-          { from: o.window.from, to },
-          cursor,
-          access.pageSize,
-        );
-        const times = timesOf(page.entries, o.window);
-        if (times.some((time, index) => time !== null && !given.has(stamp(page.entries, index))))
+      const fetch = (cursor: Cursor | null, size: number) =>
+        requestPage(access, o, { from: o.window.from, to }, cursor, size);
+      const rest = readUpToTooLong({ ...walk, fetch }, access.pageSize);
+      for (;;) {
+        const { done, value } = await rest.next();
+        // An entry that is too long was not given either.
+        if (done === true) return !value;
+        const times = timesOf(value.entries, o.window);
+        if (times.some((time, index) => time !== null && !given.has(stamp(value.entries, index))))
           return false;
-        if (page.next === cursor) return cursor === null;
-        cursor = page.next;
-      } while (cursor !== null);
-      return true;
+      }
     },
-    now: () => access.http.clock.now(),
     fetch: async (cursor, size) => {
       const page = await requestPage(access, o, o.window, cursor, size);
       const times = timesOf(page.entries, o.window);
@@ -68,14 +82,32 @@ export function readPages(access: QstashAccess, o: ReadOptions): AsyncGenerator<
         if (oldestMs !== null && times[index] === oldestMs) given.add(stamp(page.entries, index));
       return page;
     },
-    locate: (cursor) => locate(access, o, cursor, oldestMs),
+    nothing: () => requestPage(access, o, NOTHING, null, 1),
+    locate: (cursor) => {
+      if (cursor === null || oldestMs !== null) return locate(span, o.window, oldestMs);
+      throw new LogkeepError(
+        'cursor',
+        `${access.api.label}: the entry after a resumed cursor is too long, and where it stands is not known: the cursor is lost`,
+      );
+    },
+    around: (atMs) => readOtherStates(span, stateOf(access), { from: atMs, to: atMs + 1 }),
   });
+}
+
+/** The state that the stream is filtered by; null: by none. */
+function stateOf({ filters }: QstashAccess): string | null {
+  return filters.find(([name]) => name === 'state')?.[1] ?? null;
+}
+
+function withState(access: QstashAccess, state: string): QstashAccess {
+  const others = access.filters.filter(([name]) => name !== 'state');
+  return { ...access, filters: [...others, ['state', state]] };
 }
 
 /** One request for up to `count` entries of the window. */
 export function requestPage(
   access: QstashAccess,
-  o: Pick<ReadOptions, 'signal' | 'meter' | 'onWait' | 'priority'>,
+  turn: RequestOptions,
   window: Span,
   cursor: Cursor | null,
   count: number,
@@ -90,14 +122,11 @@ export function requestPage(
   return access.http.request(
     access.api,
     {
+      ...turn,
       method: 'GET',
       url,
       headers: { authorization: `Bearer ${access.token}` },
       hasCursor: cursor !== null,
-      signal: o.signal,
-      meter: o.meter,
-      ...(o.onWait === undefined ? {} : { onWait: o.onWait }),
-      ...(o.priority === undefined ? {} : { priority: o.priority }),
     },
     readPage,
   );
@@ -171,58 +200,16 @@ function timeOf(entries: Entries, index: number): unknown {
   return (entries.raw(index).value as { time?: unknown } | null)?.time;
 }
 
-/**
- * Event time of the newest entry not given yet, which alone is longer than the cap: found by asking for one
- * entry of ever smaller windows. What was given already ends at `oldestMs`, its ties included.
- */
-async function locate(
-  access: QstashAccess,
-  o: ReadOptions,
-  cursor: Cursor | null,
-  oldestMs: Ms | null,
-): Promise<Ms> {
-  if (cursor !== null && oldestMs === null) {
-    throw new LogkeepError(
-      'cursor',
-      `${access.api.label}: the entry after a resumed cursor is too long, and where it stands is not known: the cursor is lost`,
-    );
-  }
-  const tooLong = async (from: Ms, last: Ms): Promise<boolean> => {
-    try {
-      await requestPage(access, o, { from, to: last + 1 }, null, 1);
-      return false;
-    } catch (error) {
-      if (isFailure(error, 'oversize')) return true;
-      throw error;
-    }
-  };
-  const { from } = o.window;
-  let last = oldestMs === null ? o.window.to - 1 : Math.min(oldestMs, o.window.to - 1);
-  if (!(await tooLong(from, last))) {
-    // An entry of that very ms stands before it: it is the next older one, or one more of that ms.
-    if (last <= from || !(await tooLong(from, last - 1))) return last;
-    last -= 1;
-  }
-  let low = from;
-  let high = last;
-  while (low < high) {
-    const middle = low + Math.ceil((high - low) / 2);
-    if (await tooLong(middle, last)) low = middle;
-    else high = middle - 1;
-  }
-  return low;
-}
-
 const LONGEST_RESET_MS = 60_000;
 
 /** The per-second limit on reading logs. The daily `RateLimit-*` headers concern publishing and are not ours. */
 export function qstashAllowance(headers: IncomingHttpHeaders, now: Ms, dateMs: Ms | null): Allowance | null {
-  const remaining = number(headers['burst-ratelimit-remaining']);
+  const remaining = remainingOf(headers['burst-ratelimit-remaining']);
   if (remaining === null) return null;
-  const reset = number(headers['burst-ratelimit-reset']);
+  const reset = headerNumber(headers['burst-ratelimit-reset']);
   const restMs = reset === null ? null : rest(reset, now, dateMs);
   return {
-    limit: number(headers['burst-ratelimit-limit']),
+    limit: headerNumber(headers['burst-ratelimit-limit']),
     remaining,
     resetInMs: restMs === null ? null : Math.min(restMs, LONGEST_RESET_MS),
     windowId: restMs === null || restMs > LONGEST_RESET_MS ? null : reset,
@@ -236,9 +223,4 @@ function rest(reset: number, now: Ms, dateMs: Ms | null): number {
   // The server's clock counts where ours is plainly wrong; its Date header knows only whole seconds.
   const serverNow = dateMs !== null && Math.abs(dateMs - now) > 2_000 ? dateMs : now;
   return Math.max(0, (reset > 1e11 ? reset : reset * 1000) - serverNow);
-}
-
-function number(value: string | string[] | undefined): number | null {
-  const found = typeof value === 'string' && value.trim() !== '' ? Number(value) : Number.NaN;
-  return Number.isFinite(found) && found >= 0 ? found : null;
 }

@@ -3,6 +3,7 @@ import type { Http } from '../http.ts';
 import type { OpenOptions, Page, ReadOptions, Scope, Source, Stream, StreamSettings } from '../source.ts';
 import { createMeter, fingerprintOf, lazyPage, normaliseOne, skewOf } from '../stream.ts';
 import { type QstashAccess, qstashAllowance, readPages, requestPage } from './client.ts';
+import { IN_PROGRESS } from './locate.ts';
 import { createNormaliser } from './normalise.ts';
 import { defaults, environment, type QstashSettings, REACH_MS, secrets, settings } from './settings.ts';
 import { tables } from './table.ts';
@@ -15,7 +16,6 @@ export const qstash: Source = {
   reachMs: REACH_MS,
   environment,
   secrets,
-  tables,
   open,
 };
 
@@ -48,10 +48,10 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
       }
     },
     normalise: (text) => normaliseOne(text, normalise),
-    async probe(signal) {
+    async probe(signal, meter = createMeter()) {
       const now = options.clock.now();
       const window = { from: now - 60_000, to: now };
-      const { dateMs } = await requestPage(access, { signal, meter: createMeter() }, window, null, 1);
+      const { dateMs } = await requestPage(access, { signal, meter }, window, null, 1);
       return { skewMs: skewOf(dateMs, options.clock.now()), quota: access.api.credential.quota() };
     },
     quota: () => access.api.credential.quota(),
@@ -93,9 +93,6 @@ function accessOf(stream: StreamSettings, own: QstashSettings, http: Http): Qsta
     },
   };
 }
-
-/** The states that the filter value IN_PROGRESS stands for. */
-const IN_PROGRESS = ['ACTIVE', 'RETRY', 'ERROR'];
 
 function scopeOf(own: QstashSettings, pairs: QstashAccess['filters']): Scope {
   const filters: Record<string, string[]> = {};

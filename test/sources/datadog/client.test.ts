@@ -66,7 +66,7 @@ const cursorTo = (version: 'v1' | 'v2', logs: readonly Log[], index: number) =>
   version === 'v1' ? (logs[index]?.id as Cursor) : after(logs[index - 1] ?? log(0));
 
 for (const transport of BOTH) {
-  const { version } = transport;
+  const version = transport === v1 ? 'v1' : 'v2';
   describe(version, () => {
     test('reads a window in ascending order, every log once, and says how far it is given', async () => {
       const logs = many(2_500);
@@ -411,8 +411,17 @@ describe('v2 pages', () => {
     await expect(read()).rejects.toMatchObject({
       kind: 'protocol',
       message: expect.stringContaining('unknown_index'),
+      remedy: expect.stringMatching(/^correct `index` of the stream/),
     });
     expect(stand.seen).toHaveLength(3);
+  });
+
+  test('with a warning of anything else have no remedy but the general one', async () => {
+    const warnings = [{ code: 'busy' }, 'unknown_index', null];
+    const { read } = await open((_r, response) => json(response, { meta: { warnings }, data: [] }), {
+      transport: v2,
+    });
+    await expect(read()).rejects.toMatchObject({ kind: 'protocol', remedy: null });
   });
 
   test('with a status of timeout are partial: a smaller limit, then `timeout`', async () => {
@@ -434,12 +443,13 @@ describe('v2 pages', () => {
   });
 });
 
-test('an hour`s quota is spent to the last request and not beyond, and then waited for', async () => {
+test('a window`s quota is spent to the last request and not beyond, and then waited for', async () => {
   const logs = many(60);
   let left = 5;
   let refused = 0;
   let windowEnd = 0;
-  const period = 3_600_000;
+  // Short enough for a cursor to outlast the wait.
+  const period = 300_000;
   const { read, clock } = await open(
     (request, response) => {
       if (clock.now() >= windowEnd) {
@@ -449,7 +459,7 @@ test('an hour`s quota is spent to the last request and not beyond, and then wait
       if (left === 0) refused += 1;
       else left -= 1;
       response.setHeader('x-ratelimit-limit', '5');
-      response.setHeader('x-ratelimit-period', '3600');
+      response.setHeader('x-ratelimit-period', '300');
       response.setHeader('x-ratelimit-remaining', String(left));
       response.setHeader('x-ratelimit-reset', String(Math.ceil((windowEnd - clock.now()) / 1_000)));
       holding(() => logs)(request, response);

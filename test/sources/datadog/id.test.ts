@@ -6,13 +6,9 @@ import { decodeId } from '../../../src/sources/datadog/id.ts';
 interface Recorded {
   readonly id: string;
   readonly decoded: {
-    readonly version: number;
     readonly event_ms: number;
-    readonly tiebreaker: number;
     readonly inner: string;
     readonly intake_ms: number;
-    readonly fragment?: string;
-    readonly row?: number;
   };
 }
 
@@ -45,30 +41,22 @@ describe('decodeId', () => {
     expect(recorded.length).toBe(59);
     for (const { id, decoded } of recorded) {
       expect(decodeId(id), id).toEqual({
-        layout: decoded.version,
         eventMs: decoded.event_ms,
-        tieBreak: decoded.tiebreaker,
         innerId: decoded.inner,
         intakeMs: decoded.intake_ms,
-        fragment: decoded.fragment ?? null,
-        row: decoded.row ?? null,
       });
     }
   });
 
   test.each([0, 4])('reads layout 2, its lengths padded by %i bytes', (pad) => {
     expect(decodeId(encode(2, pad))).toEqual({
-      layout: 2,
       eventMs: 1_752_567_655_676,
-      tieBreak: -402_653_300,
       innerId: INNER,
       intakeMs: 1_752_567_657_225,
-      fragment: FRAGMENT,
-      row: null,
     });
   });
 
-  test('is strict: whatever the change of one character, the id is refused or says something else', () => {
+  test('is strict: whatever the change of one character, the id is refused or its bytes are others', () => {
     const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+/= \n\0é';
     const ids = [...recorded.slice(0, 6).map((one) => one.id), encode(2, 4), encode(3)];
     fc.assert(
@@ -76,8 +64,8 @@ describe('decodeId', () => {
         const at = place % id.length;
         const changed = id.slice(0, at) + mark + id.slice(at + 1);
         if (changed === id) return;
-        const decoded = decodeId(changed);
-        if (decoded !== null) expect(decoded).not.toEqual(decodeId(id));
+        if (decodeId(changed) === null) return;
+        expect(Buffer.from(changed, 'base64url')).not.toEqual(Buffer.from(id, 'base64url'));
       }),
       { numRuns: 5000 },
     );

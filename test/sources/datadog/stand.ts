@@ -35,7 +35,13 @@ export function log(ms: Ms, tie = 0, message = '', fragment = 0): Log {
 }
 
 /** A request's body as both versions send it, in one form. */
-export function asked(request: Seen): { from: Ms; to: Ms; limit: number; cursor: string | null } {
+export function asked(request: Seen): {
+  from: Ms;
+  to: Ms;
+  limit: number;
+  cursor: string | null;
+  descending: boolean;
+} {
   const body = JSON.parse(request.body);
   const time = body.time ?? body.filter;
   const after = body.page?.cursor ?? null;
@@ -43,6 +49,7 @@ export function asked(request: Seen): { from: Ms; to: Ms; limit: number; cursor:
     from: Date.parse(time.from),
     to: Date.parse(time.to),
     limit: body.limit ?? body.page.limit,
+    descending: body.sort === 'desc' || body.sort === '-timestamp',
     cursor:
       body.startAt ?? (after === null ? null : JSON.parse(Buffer.from(after, 'base64url').toString()).after),
   };
@@ -51,8 +58,9 @@ export function asked(request: Seen): { from: Ms; to: Ms; limit: number; cursor:
 /** An API that holds `logs` (ascending) and pages through them; `inclusive`: whether `to` belongs to a window. */
 export function holding(logs: () => readonly Log[], inclusive = true) {
   return (request: Seen, response: ServerResponse): void => {
-    const { from, to, limit, cursor } = asked(request);
-    const all = logs().filter(({ ms }) => ms >= from && (inclusive ? ms <= to : ms < to));
+    const { from, to, limit, cursor, descending } = asked(request);
+    const ordered = descending ? logs().toReversed() : logs();
+    const all = ordered.filter(({ ms }) => ms >= from && (inclusive ? ms <= to : ms < to));
     const isV2 = request.url.pathname.startsWith('/api/v2');
     const at = cursor === null ? -1 : all.findIndex(({ id }) => id === cursor);
     // A cursor that is not in the window is ignored.
