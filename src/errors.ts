@@ -14,6 +14,7 @@ export type ErrorKind =
   | 'oversize'
   | 'lease'
   | 'database'
+  | 'time_up'
   | 'aborted';
 
 /** What to do about each kind: for who sees it end a command, behind the message. */
@@ -41,6 +42,8 @@ export const REMEDY: Readonly<Record<ErrorKind, string>> = {
   lease: 'nothing: the other process goes on',
   /** Postgres refused or is not reachable */
   database: 'see the message; `logkeep check` tests the database',
+  /** the time that was given is over: only why a signal aborts, never how a call fails */
+  time_up: 'run it again to go on',
   /** stopped on request */
   aborted: 'run sync again to go on',
 };
@@ -52,18 +55,26 @@ export class LogkeepError extends Error {
   readonly status: number | null;
   /** Event time of the entry in the way, in ms: only with kind `oversize`. */
   readonly atMs: number | null;
+  /** What to do about this very failure, where the kind's remedy does not say it; for others `remedyOf`. */
+  readonly remedy: string | null;
 
   constructor(
     kind: ErrorKind,
     message: string,
-    options: { cause?: unknown; status?: number; atMs?: number } = {},
+    options: { cause?: unknown; status?: number; atMs?: number; remedy?: string } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'LogkeepError';
     this.kind = kind;
     this.status = options.status ?? null;
     this.atMs = options.atMs ?? null;
+    this.remedy = options.remedy ?? null;
   }
+}
+
+/** What to do about a failed call: its own remedy, else its kind's. */
+export function remedyOf({ kind, remedy }: LogkeepError): string {
+  return remedy ?? REMEDY[kind];
 }
 
 /** Whether `error` is a failed call, of the given kind if one is given. */

@@ -1,12 +1,13 @@
 import { amountText, clockText, countText, lengthText, timeText } from '../amounts.ts';
+import { remedyOf } from '../errors.ts';
 import type { Ms, Span } from '../model.ts';
 import type { Meter, Stream } from '../sources/source.ts';
 import type { RunEvent, RunTotals } from '../sync/run.ts';
 import type { CliContext } from './command.ts';
-import { printable } from './table.ts';
+import { printable, withoutName } from './table.ts';
 
 const DRAW_MS = 120;
-/** Waits and times to go are told anew so often, though nothing happens. */
+/** How often waits and remaining times are told anew while nothing else happens. */
 const TICK_MS = 1_000;
 const LINE_MS = 5_000;
 const BAR_WIDTH = 12;
@@ -38,7 +39,7 @@ interface Line {
   readonly name: string;
   readonly startedMs: number;
   window: Span | null;
-  /** Of all that the run has to read. */
+  /** How much is read of all that the run has to read, from 0 to 1. */
   whole: number | null;
   /** The share and time at the last batch before anything moved: what is left is reckoned from the pace since then. */
   pace: { readonly share: number; readonly atMs: number } | null;
@@ -47,6 +48,8 @@ interface Line {
   totals: Readonly<RunTotals> | null;
   meter: Readonly<Meter> | null;
   heldBy: string | null;
+  /** The retry under way since the last failure, and its cause; null: nothing failed since the last answer. */
+  retry: { readonly count: number; readonly why: string } | null;
   waitsUntilMs: number | null;
   /** Waits that had ended when this one began. */
   waitsBefore: number;
@@ -84,18 +87,19 @@ export function createProgress(
 
   return {
     update(stream, event, lane = 0) {
-      if (json) {
-        context.stdout.write(`${JSON.stringify(asJson(stream, event))}\n`);
-        return;
-      }
       const now = elapsed();
       const name = lane === 0 ? stream.id : `${stream.id} (lane ${lane})`;
       const line = lines.get(name) ?? newLine(stream, name, now);
       lines.set(name, line);
       const news = apply(line, event, now, context.clock.now());
-      if (context.isTty) {
+      // An outage is told once, not with each retry.
+      const told = !news && line.retry !== null && event.kind !== 'held';
+      if (json) {
+        if (!told || event.kind !== 'retrying')
+          context.stdout.write(`${JSON.stringify(asJson(stream, event))}\n`);
+      } else if (context.isTty) {
         if (now - drawnMs >= DRAW_MS) draw();
-      } else if (news || now - line.saidMs >= LINE_MS) say(line, now);
+      } else if (news || (!told && now - line.saidMs >= LINE_MS)) say(line, now);
     },
     write(text) {
       if (drawn > 0 && !closed) draw(text);
@@ -122,13 +126,14 @@ function newLine(stream: Stream, name: string, now: number): Line {
     totals: null,
     meter: null,
     heldBy: null,
+    retry: null,
     waitsUntilMs: null,
     waitsBefore: 0,
     saidMs: now,
   };
 }
 
-/** True where the event is worth a line of its own: another process holds the stream, or a long wait begins. */
+/** True where the event is worth a line: another process holds the stream, a long wait begins, or a first try failed. */
 function apply(line: Line, event: RunEvent, now: number, clockMs: Ms): boolean {
   if (event.kind === 'waiting') {
     line.waitsUntilMs = clockMs + event.waitMs;
@@ -138,6 +143,14 @@ function apply(line: Line, event: RunEvent, now: number, clockMs: Ms): boolean {
   const before = line.heldBy;
   line.heldBy = event.kind === 'held' ? event.by : null;
   if (event.kind === 'held') return before !== event.by;
+  if (event.kind === 'retrying') {
+    const isFirst = line.retry === null;
+    line.retry = { count: event.retry, why: withoutName(event.error.message, line.stream.id) };
+    line.totals = event.totals;
+    line.meter = event.meter;
+    return isFirst;
+  }
+  line.retry = null;
   line.window = event.window;
   line.whole = event.whole;
   if (event.kind === 'window') return false;
@@ -164,7 +177,7 @@ function reckon(line: Line, now: number): void {
 }
 
 function describe(line: Line, live: boolean, clockMs: Ms, now: number): string {
-  const { stream, name, window, whole, totals, meter, heldBy, waitsUntilMs } = line;
+  const { stream, name, window, whole, totals, meter, heldBy, retry, waitsUntilMs } = line;
   if (heldBy !== null) return `${name}: waiting for ${printable(heldBy)}, which reads it now`;
   const waitMs = (waitsUntilMs ?? 0) - clockMs;
   const waits = waitMs > 0 ? `waits for quota until ${untilText(clockMs + waitMs, clockMs)}` : null;
@@ -172,9 +185,9 @@ function describe(line: Line, live: boolean, clockMs: Ms, now: number): string {
   const seconds = Math.max(0.001, (now - line.startedMs) / 1000);
   const parts = [
     whole === null ? null : bar(whole),
-    waits ?? toGoText(line, now),
+    waits ?? (retry === null ? toGoText(line, now) : `retry ${retry.count}: ${printable(retry.why)}`),
     totals === null ? null : amountText(totals.fetched, 'entry', 'entries'),
-    totals === null ? null : `${countText(Math.round(totals.fetched / seconds))}/s`,
+    totals === null || totals.fetched === 0 ? null : `${countText(Math.round(totals.fetched / seconds))}/s`,
     meter === null ? null : amountText(meter.requests, 'request'),
     quotaText(stream, waits === null ? null : live ? 'in reserve' : 'for the live log'),
     window === null ? null : `${stamp(window.from)} to ${stamp(window.to)}`,
@@ -209,6 +222,15 @@ function asJson(stream: Stream, event: RunEvent): Readonly<Record<string, unknow
   const { id } = stream;
   if (event.kind === 'held') return { stream: id, event: 'held', by: event.by };
   if (event.kind === 'waiting') return { stream: id, event: 'waiting', wait_ms: Math.round(event.waitMs) };
+  if (event.kind === 'retrying') {
+    const { kind, message } = event.error;
+    return {
+      stream: id,
+      event: 'retrying',
+      error: { kind, message, remedy: remedyOf(event.error) },
+      requests: event.meter.requests,
+    };
+  }
   const window = { from: iso(event.window.from), to: iso(event.window.to) };
   if (event.kind === 'window') return { stream: id, event: 'window', window };
   const { fetched, fresh, known, quarantined } = event.totals;

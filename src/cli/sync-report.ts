@@ -1,6 +1,6 @@
 import { amountText, bytesText, countText, lengthText, timeText } from '../amounts.ts';
 import type { App } from '../app.ts';
-import { REMEDY } from '../errors.ts';
+import { remedyOf } from '../errors.ts';
 import type { ReadResult } from '../operations/read.ts';
 import type { Stream } from '../sources/source.ts';
 import { readRecord } from '../store/audit.ts';
@@ -41,7 +41,7 @@ export async function reportSync(
       context.stderr.write(`${stream.id}: ${part}run sync again to go on from there\n`);
     }
     if (error !== null) {
-      const remedy = REMEDY[error.kind];
+      const remedy = remedyOf(error);
       context.stderr.write(`logkeep: ${printable(error.message)} (${remedy})\n`);
     }
   }
@@ -72,7 +72,7 @@ export function resultJson({
     stream: stream.id,
     event: 'end',
     outcome,
-    error: error === null ? null : { kind: error.kind, message: error.message, remedy: REMEDY[error.kind] },
+    error: error === null ? null : { kind: error.kind, message: error.message, remedy: remedyOf(error) },
     windows: totals.windows,
     fetched: totals.fetched,
     new: totals.fresh,

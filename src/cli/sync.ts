@@ -1,12 +1,11 @@
 import { openApp } from '../app.ts';
-import { chooseStreams, loadConfig } from '../config.ts';
 import { formatDuration } from '../durations.ts';
 import { LogkeepError } from '../errors.ts';
 import { makeRoomForNew } from '../memory.ts';
 import { syncStreams } from '../operations/sync.ts';
-import { SOURCES } from '../sources/list.ts';
 import type { Outcome } from '../sync/ledger.ts';
 import type { Run } from './command.ts';
+import { chooseStreams, readConfig } from './open.ts';
 import { createProgress } from './progress.ts';
 import { reportSync } from './sync-report.ts';
 import { openCommandLog } from './text-log.ts';
@@ -17,13 +16,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** `logkeep sync`: every stream from what is not covered yet up to now. */
 export const run: Run<'sync'> = async (options, context) => {
   makeRoomForNew();
-  const config = loadConfig({
-    env: context.env,
-    cwd: context.cwd,
-    file: options.config,
-    logLevel: options.logLevel,
-    sources: SOURCES,
-  });
+  const config = readConfig(options, context, 'required');
   const chosen = chooseStreams(config.streams, options.stream);
   const view = createProgress(context, { json: options.json, live: true });
   const log = openCommandLog(config.logLevel, options.json, view);
@@ -35,7 +28,7 @@ export const run: Run<'sync'> = async (options, context) => {
       : setTimeout(
           () =>
             stop.abort(
-              new LogkeepError('aborted', `stopped after ${formatDuration(options.forMs as number)}`),
+              new LogkeepError('time_up', `stopped after ${formatDuration(options.forMs as number)}`),
             ),
           Math.min(options.forMs, LONGEST_TIMER_MS),
         );
@@ -55,7 +48,7 @@ export const run: Run<'sync'> = async (options, context) => {
     });
     view.close();
     await reportSync(app, results, { context, json: options.json, shares });
-    // Stopped by --for or --max-requests it did what was asked; stopped by a signal it did not.
+    // Stopped by --for or --max-requests it did what was asked, unless the API failed; stopped by a signal it did not.
     const short = (outcome: Outcome) =>
       outcome === 'failed' || (outcome === 'stopped' && context.signal.aborted);
     return results.some(({ outcome }) => short(outcome)) ? 1 : 0;

@@ -7,7 +7,7 @@ import { planWindows } from '../sync/plan.ts';
 import type { RunOptions } from '../sync/run.ts';
 import { floorSecond, hull, intersect, subtract, union } from '../sync/spans.ts';
 
-/** What begins so little before the asked time is cut to it: `3d` said a minute later means another moment. */
+/** How far before the asked time a span may begin: `3d` means a later moment each time it is said. */
 const SLACK_MS = 120_000;
 
 /**
@@ -43,7 +43,7 @@ export async function refuseUnasked(
 export const planAgain: RunOptions['plan'] = (progress, ask) => {
   const older: Spans = [{ from: Number.NEGATIVE_INFINITY, to: floorSecond(progress.askedFrom) }];
   const known = intersect(knownOf(progress), older);
-  const again = intersect(ask.again === null ? [] : [ask.again], known);
+  const again = intersect(ask.again, known);
   const windows = planWindows(progress, ask);
   // A first read reaches back beyond the asked time too.
   return [...subtract(again, union(progress.open, windows)), ...windows];

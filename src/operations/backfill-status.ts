@@ -99,8 +99,8 @@ export async function readBackfillStatus(
   const lostBefore = readableFrom(Math.max(nowMs, app.clock.now()), settings.retentionMs);
   const again = [{ from: lostBefore, to: Number.POSITIVE_INFINITY }];
   const progress = { ...recorded, expired: subtract(recorded.expired, again) };
-  const opened = (state?.unread ?? []).filter((one) => missingOf(progress, [one.span]).length > 0);
-  const asked = union(opened.map((one) => one.span));
+  const opened = (state?.unread ?? []).filter((one) => missingOf(progress, [one]).length > 0);
+  const asked = union(opened);
   const wanted = span === null ? asked : [{ from: floorSecond(span.from), to: floorSecond(span.to) }];
   const missing = missingOf(progress, wanted);
   const near = neighboursOf(progress.covered, missing, NEAR_MS);

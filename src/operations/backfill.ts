@@ -4,7 +4,7 @@ import type { Span } from '../model.ts';
 import type { Stream } from '../sources/source.ts';
 import { cancelBackfills, requestBackfill, updateBackfills } from '../store/backfill.ts';
 import { planBackfill, readableFrom } from '../sync/plan-backfill.ts';
-import type { RunEvent, RunResult } from '../sync/run.ts';
+import type { RunCounts, RunEvent, RunResult } from '../sync/run.ts';
 import { floorSecond, hull } from '../sync/spans.ts';
 import { createWhole } from '../sync/whole.ts';
 import { type BackfillStatus, readBackfillStatus, readersOf } from './backfill-status.ts';
@@ -14,7 +14,7 @@ import { beginning } from './sync.ts';
 
 /** How often a reader looks whether it is still wanted, and how much there is. */
 const REFRESH_MS = 2_000;
-/** What expires at this moment can be recorded as expired after so many seconds. */
+/** How often, a second apart, it is tried to record what is just expiring. */
 const EDGE_TRIES = 4;
 
 /** What a run of a stream's open backfills is given. */
@@ -85,7 +85,7 @@ export async function backfillStream(app: App, open: OpenStream, ask: BackfillAs
   }
 }
 
-/** No more than there are windows, whoever has them. */
+/** No more readers than there are windows, whoever holds them. */
 function readersFor({ settings }: OpenStream, { plan, held }: BackfillStatus): number {
   const ours = held.filter(({ job }) => job === 'backfill').length;
   return Math.min(readersOf(settings.concurrency), plan.windows.length + ours);
@@ -122,7 +122,7 @@ async function readTogether(
   let looking = false;
   let lookedAt = performance.now();
 
-  /** Keeps `status` true enough: others may cancel, and what was read tells how long the next windows should be. */
+  /** Reads `status` again every now and then: others may cancel, and what was read tells how long the next windows should be. */
   function refresh(): void {
     if (looking || performance.now() - lookedAt < REFRESH_MS) return;
     looking = true;
@@ -142,15 +142,17 @@ async function readTogether(
   }
 
   // Each reader counts for itself; who watches sees one backfill.
-  const counts = new Map<number, Pick<RunResult, 'totals' | 'meter'>>();
+  const counts = new Map<number, RunCounts>();
   const whole = createWhole(stream.order, Number.NEGATIVE_INFINITY);
   whole.wants(before.missing);
   const together = (event: RunEvent, reader: number): RunEvent => {
     if (event.kind === 'window') return { ...event, whole: whole.share() };
-    if (event.kind !== 'stored') return event;
+    if (event.kind !== 'stored' && event.kind !== 'retrying') return event;
     counts.set(reader, event);
+    const sum = sumOf([...counts.values()]);
+    if (event.kind === 'retrying') return { ...event, ...sum };
     whole.reads(event.window, event.share);
-    return { ...event, ...sumOf([...counts.values()]), whole: whole.share() };
+    return { ...event, ...sum, whole: whole.share() };
   };
 
   async function read(_: unknown, reader: number): Promise<RunResult> {
@@ -228,7 +230,7 @@ function merged(results: readonly RunResult[]): RunResult {
   };
 }
 
-function sumOf(counts: readonly Pick<RunResult, 'totals' | 'meter'>[]): Pick<RunResult, 'totals' | 'meter'> {
+function sumOf(counts: readonly RunCounts[]): RunCounts {
   const totals = { windows: 0, fetched: 0, fresh: 0, known: 0, quarantined: 0 };
   const meter = { requests: 0, retries: 0, waits: 0, waitMs: 0, bytes: 0 };
   for (const count of counts) {

@@ -28,8 +28,8 @@ export type Quotas = ReadonlyMap<string, Quota>;
 const HOUR_MS = 3_600_000;
 
 /**
- * What a tick reads: all, but for a tail that the quota cannot carry to be read yet. By what the gate was last told,
- * which each read brings up to date; as long as it was told nothing (at the start, and of a new window) all is read.
+ * What a tick reads: everything that is due, except a newest tail that the quota is too short to read yet. The gate
+ * knows the quota from its last answer; while it knows nothing (at the start, and in a new window) everything is read.
  */
 export function pacedPlan(app: App, open: OpenStream): RunOptions['plan'] {
   return (progress, ask) => {
@@ -39,7 +39,7 @@ export function pacedPlan(app: App, open: OpenStream): RunOptions['plan'] {
 }
 
 /** How a stream's reads are spread over the rest of the window, among `streams`; null: it is read as its schedule says. */
-export function spreadNow(
+function spreadNow(
   open: OpenStream,
   streams: readonly OpenStream[],
   { limit, remaining, resetMs }: Quota,

@@ -25,7 +25,7 @@ export interface SyncAsk {
   readonly again: Span | null;
   readonly signal: AbortSignal;
   readonly mayRequest: () => boolean;
-  /** A tick: a tail that the quota cannot carry to be read yet is left for a later one. Absent: all is read. */
+  /** True for a tick: it leaves a newest tail that the quota is too short for to a later one. Absent: all is read. */
   readonly paced?: boolean;
   readonly watch: (stream: Stream, event: RunEvent) => void;
 }

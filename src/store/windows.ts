@@ -51,8 +51,8 @@ export async function lockProgress(
     from logkeep.stream where stream = $1 and fingerprint = $2 for update`,
     [key.id, key.fingerprint],
   );
-  const open = await client.query<{ from_time: Date; to_time: Date }>(
-    `select from_time, to_time from logkeep.sync_window where stream = $1 and fingerprint = $2 and not (${YIELDS})`,
+  const open = await client.query<{ from_time: Date; to_time: Date; holder: string | null }>(
+    `select from_time, to_time, holder from logkeep.sync_window where stream = $1 and fingerprint = $2 and not (${YIELDS})`,
     [key.id, key.fingerprint, key.job],
   );
   const covered = parseSpans(rows[0].covered);
@@ -64,7 +64,11 @@ export async function lockProgress(
     oversize: parseSpans(rows[0].oversize),
     young: parseSpans(rows[0].young),
     settled: parseSpans(rows[0].settled),
-    open: open.rows.map((window) => ({ from: +window.from_time, to: +window.to_time })),
+    open: open.rows.map(({ from_time, to_time, holder }) => ({
+      from: +from_time,
+      to: +to_time,
+      ...(holder === null ? {} : { holder }),
+    })),
     overlapEntries:
       newest === undefined
         ? 0

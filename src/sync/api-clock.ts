@@ -1,8 +1,7 @@
 import type { Clock } from '../clock.ts';
-import type { Log } from '../log.ts';
 import type { Ms } from '../model.ts';
-import type { Stream } from '../sources/source.ts';
-import type { Ledger, Progress } from './ledger.ts';
+import type { Progress } from './ledger.ts';
+import type { ReadContext } from './window.ts';
 
 /** A clock that is off by less than this is not worth a request. */
 const SKEW_MATTERS_MS = 5_000;
@@ -51,9 +50,10 @@ export class ApiClock {
   }
 
   /** Asks the API for the time, with one request, where it has not told yet; else takes back what was claimed beyond it. */
-  async resolveFuture(stream: Stream, ledger: Ledger, log: Log, signal: AbortSignal): Promise<void> {
+  async resolveFuture(context: ReadContext): Promise<void> {
+    const { stream, ledger, log, signal, meter } = context;
     if (this.skewMs === null) {
-      this.skewMs = (await stream.probe(signal)).skewMs;
+      this.skewMs = (await stream.probe(signal, meter)).skewMs;
       // Without a Date there is no telling; the first page will fail for it.
       this.#trusted = this.skewMs === null;
       return;

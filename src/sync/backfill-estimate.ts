@@ -131,12 +131,12 @@ function requestsOf(window: Span, { density, pageSize }: Terms): number {
   return Math.max(1, Math.ceil(((density ?? 0) * (window.to - window.from)) / pageSize));
 }
 
-/** When a walk must have ended to have met all in time: oldest first, what is last read is the newest; newest first, the oldest. */
+/** When a walk must end to read everything in time: its last entry is the newest if it goes oldest first, else the oldest. */
 function deadlineOf(window: Span, { order, retentionMs }: Terms): Ms {
   return (order === 'ascending' ? window.to : window.from) + retentionMs;
 }
 
-/** Goes through the windows in time. What has expired when its turn comes costs no request. */
+/** Plays the walk through, window by window. What has expired when its turn comes costs no request. */
 function lostOf(windows: Spans, terms: Terms): number {
   const { nowMs, retentionMs, speed } = terms;
   let requests = 0;
@@ -156,7 +156,7 @@ function lostOf(windows: Spans, terms: Terms): number {
   return lost;
 }
 
-/** What an even walk does not meet in time. Ascending, it is from some time on no faster than expiry; descending, they meet. */
+/** What a walk of even speed finds expired. Ascending, expiry catches up with it; descending, the two meet. */
 function missedOf(left: Span, begins: Ms, ends: Ms, { order, retentionMs }: Terms): number {
   const size = left.to - left.from;
   const rate = size / (ends - begins);

@@ -22,8 +22,8 @@ export interface Hold {
 }
 
 /**
- * Renews a lease every three seconds; `onLost` when it is another's. That loses no time, and the fence would refuse a
- * commit anyway. One renewal at a time: where the database keeps it waiting, more of them would only take connections.
+ * Renews a lease every three seconds and calls `onLost` when it is another's. The fence would refuse a commit anyway,
+ * but only later. One renewal at a time: where the database keeps it waiting, more of them would only take connections.
  */
 export function holdLease(context: HoldContext, lease: Lease, onLost: (why: LogkeepError) => void): Hold {
   const { ledger, log, stream } = context;

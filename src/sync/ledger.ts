@@ -1,6 +1,11 @@
 import type { Cursor, Ms, Span, Spans } from '../model.ts';
 import type { Meter, Quota, Reject, Row } from '../sources/source.ts';
 
+/** A window in hand; `holder`: of whom, absent where nobody reads it now. */
+export interface OpenWindow extends Span {
+  readonly holder?: string;
+}
+
 /** What is known of a stream's progress under its present filters. */
 export interface Progress {
   /** The earliest time ever asked for. */
@@ -13,7 +18,7 @@ export interface Progress {
   /** Covered, and re-read after the lateness horizon without finding anything new. */
   readonly settled: Spans;
   /** Windows in hand, of this process or another, whatever their job. */
-  readonly open: Spans;
+  readonly open: readonly OpenWindow[];
   /** Entries stored in the overlap before the newest coverage; counting stops beyond a page. */
   readonly overlapEntries: number;
 }

@@ -31,7 +31,7 @@ export interface Walk {
 export function splitToOutrun(walk: Walk): Spans | null {
   const { window, timedFromMs, reachedMs, elapsedMs, apiNowMs, retentionMs } = walk;
   const read = timedFromMs - reachedMs;
-  // What is older than the retention is a gift: nothing is owed of it.
+  // Time before the retention is read as far as the API shows it, but it is not owed.
   const owedFrom = Math.max(window.from, apiNowMs - retentionMs);
   const left = reachedMs - owedFrom;
   if (read <= 0 || left <= 0 || elapsedMs < TIMED_MS) return null;

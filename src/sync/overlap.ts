@@ -1,13 +1,13 @@
 import type { StreamSettings } from '../sources/source.ts';
 import type { Lateness } from './ledger.ts';
 
-/** With fewer entries the share of the late ones is chance. */
+/** With fewer entries than this the share of late ones is chance. */
 const ENOUGH = 1_000;
-/** The share of entries that a sweep may be left with. */
+/** The share of entries that may come later than the overlap, for a sweep to find. */
 const LATER_SHARE = 0.001;
 const LEAST_MS = 5 * 60_000;
 const MOST_MS = 6 * 3_600_000;
-/** What is late at intake is visible a little later still. */
+/** An entry becomes visible a little after its intake. */
 const VISIBLE_MS = 60_000;
 
 /**

@@ -5,11 +5,11 @@ import { floorSecond, intersect, length, subtract, union } from './spans.ts';
 /** Pages that a window should hold: its last page, on average half empty, then costs a hundredth. */
 const WINDOW_PAGES = 50;
 const SHORTEST_MS = 10_000;
-/** Where nothing is known of the amount, and at most: a window is what several readers share out and a crash costs. */
+/** The longest window, and the length where the amount is not known: readers share the work by windows, and a crash costs one. */
 const LONGEST_MS = 6 * 3_600_000;
-/** More windows than this say nothing that longer ones would not. */
+/** More windows than this would gain nothing over longer ones. */
 const MOST_WINDOWS = 10_000;
-/** Answers say their time in whole seconds, and what they claim begins a second after the edge. */
+/** The API's Date has whole seconds, and a claim begins a second after the edge of the retention. */
 const EDGE_MS = 2_000;
 
 /** What is to be read of the past, and what is known of it. */
@@ -24,7 +24,7 @@ export interface BackfillPlanAsk {
   readonly windowMs: number;
 }
 
-/** What becomes of the wanted time that is not there yet; together with what is there it is all that is wanted. */
+/** What becomes of the wanted time that is not covered yet; with what is covered, these four make up all of it. */
 export interface BackfillPlan {
   /** To read, oldest-expiring first; none overlaps another, an open window or what is there. */
   readonly windows: Spans;

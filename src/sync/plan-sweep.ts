@@ -2,9 +2,9 @@ import type { Ms, Spans } from '../model.ts';
 import type { Progress } from './ledger.ts';
 import { floorSecond, intersect, subtract, union } from './spans.ts';
 
-/** As long as a sweep's schedule is apart: with each one a window. A late entry has its whole window swept again. */
+/** The time between two sweeps, so that each reads one window. A late entry makes its whole window be swept again. */
 const WINDOW_MS = 6 * 3_600_000;
-/** What is so near its expiry may go while it is read: that would prove nothing. */
+/** Entries this close to their expiry may vanish while they are read, which would prove nothing. */
 const EDGE_MS = 10 * 60_000;
 
 /** What a sweep wants of a stream, and when. */

@@ -8,9 +8,9 @@ export interface Ask {
   readonly targetMs: Ms;
   readonly overlapMs: number;
   readonly pageSize: number;
-  /** A covered span to read once more. */
-  readonly again: Span | null;
-  /** How far before the asked time a read of its beginning starts; what comes of it is a gift, nothing is owed. */
+  /** Covered spans to read once more. */
+  readonly again: Spans;
+  /** How far before the asked time a first read starts: what it finds there is stored, but that time is not owed. */
   readonly leadMs: number;
   /** True: the lead is a window of its own, since an ascending read of it would hold up what is owed. */
   readonly leadApart?: boolean;
@@ -26,16 +26,11 @@ export function planWindows(progress: Progress, ask: Ask): Spans {
   const asked: Span = { from: floorSecond(progress.askedFrom), to: target };
   if (asked.to <= asked.from) return [];
   const missing = missingOf(progress, asked);
-  const repeats = union(
-    overlap(progress, missing, ask),
-    ripe(progress, target, ask),
-    ask.again === null ? [] : [ask.again],
-  );
+  const repeats = union(overlap(progress, missing, ask), ripe(progress, target, ask), ask.again);
   const early = lead(progress, asked, missing, ask);
   const wanted = union(ask.leadApart ? [] : early, missing, intersect(repeats, [asked]));
   // An entry that was too large is tried again only when asked to: the body cap may have been raised.
-  const tooLarge = ask.again === null ? progress.oversize : subtract(progress.oversize, [ask.again]);
-  const taken = union(progress.open, tooLarge);
+  const taken = union(progress.open, subtract(progress.oversize, ask.again));
   return [...(ask.leadApart ? subtract(early, taken) : []), ...subtract(wanted, taken)];
 }
 
@@ -44,7 +39,7 @@ export function tailAlone(progress: Progress, ask: Ask): number | null {
   const target = floorSecond(ask.targetMs);
   const [tail, ...others] = missingOf(progress, { from: floorSecond(progress.askedFrom), to: target });
   if (tail === undefined || tail.from !== progress.covered.at(-1)?.to || others.length > 0) return null;
-  return ask.again === null && ripe(progress, target, ask).length === 0 ? tail.to - tail.from : null;
+  return ask.again.length === 0 && ripe(progress, target, ask).length === 0 ? tail.to - tail.from : null;
 }
 
 function missingOf({ covered, expired, oversize }: Progress, asked: Span): Spans {

@@ -4,13 +4,14 @@ import type { Log } from '../log.ts';
 import type { JobKind, Ms, Span, Spans } from '../model.ts';
 import type { Meter, Stream } from '../sources/source.ts';
 import { inSpan, markFailed } from '../trace.ts';
+import { Again } from './again.ts';
 import { ApiClock } from './api-clock.ts';
 import { Headway } from './headway.ts';
 import type { Lease, Ledger, Outcome, Progress, Stored } from './ledger.ts';
-import { createPace, LONG_WAIT_MS } from './pace.ts';
 import type { Ask } from './plan.ts';
 import { PRIORITY } from './priority.ts';
 import { hull } from './spans.ts';
+import { Spending } from './spending.ts';
 import { traceLedger, traceStream } from './trace.ts';
 import { createWhole, type Whole } from './whole.ts';
 import { type ReadContext, readWindow, type WindowEnd } from './window.ts';
@@ -24,21 +25,27 @@ export interface RunTotals {
   quarantined: number;
 }
 
+/** What a run of one stream has read and spent so far. */
+export interface RunCounts {
+  readonly totals: Readonly<RunTotals>;
+  readonly meter: Readonly<Meter>;
+}
+
 /**
  * What watchers are told. `held` names the process that has all there is to read; `waiting` is a wait for quota;
+ * `retrying` tells that a request failed and is about to be sent again for the `retry`-th time;
  * `share` is how much of the window is read and `whole` how much of all that the run has to read, from 0 to 1, or null
  * where that is not known.
  */
 export type RunEvent =
   | { readonly kind: 'window'; readonly window: Span; readonly whole: number | null }
-  | {
+  | ({
       readonly kind: 'stored';
       readonly window: Span;
       readonly share: number | null;
       readonly whole: number | null;
-      readonly totals: Readonly<RunTotals>;
-      readonly meter: Readonly<Meter>;
-    }
+    } & RunCounts)
+  | ({ readonly kind: 'retrying'; readonly retry: number; readonly error: LogkeepError } & RunCounts)
   | { readonly kind: 'waiting'; readonly waitMs: number }
   | { readonly kind: 'held'; readonly by: string };
 
@@ -112,21 +119,20 @@ class StreamRun {
   readonly #options: RunOptions;
   readonly #time: ApiClock;
   readonly #context: ReadContext;
-  #again: Span | null;
+  readonly #again: Again;
   #rounds = 0;
   readonly #headway: Headway;
   #taken = 0;
-  #spentAt = 0;
-  readonly #pace = createPace();
+  readonly #spending: Spending;
   readonly #whole: Whole;
-  #spending: Promise<void> = Promise.resolve();
 
   constructor(options: RunOptions) {
     this.#options = options;
     this.#time = new ApiClock(options.clock);
     this.#headway = new Headway(options.stream.id);
-    this.#again = options.again;
+    this.#again = new Again(options.again);
     const { settleMs, retentionMs, clock, log, signal } = options;
+    this.#spending = new Spending({ ...options, meter: this.meter, skewMs: () => this.skewMs });
     this.#whole = createWhole(options.stream.order, options.clock.now() - retentionMs);
     this.#context = {
       stream: traceStream(options.stream),
@@ -140,7 +146,14 @@ class StreamRun {
       meter: this.meter,
       priority: PRIORITY[options.job],
       onAnswer: (dateMs, isFirst) => this.#time.hear(dateMs, isFirst),
-      onWait: (waitMs) => this.#waits(waitMs),
+      onWait: (waitMs) => {
+        options.watch({ kind: 'waiting', waitMs });
+        this.#spending.waits(waitMs);
+      },
+      onRetry: (error, retry) => {
+        options.watch({ kind: 'retrying', retry, error, totals: this.totals, meter: this.meter });
+        this.#spending.note();
+      },
       onStored: (lease, stored, share) => this.#stored(lease, stored, share),
     };
   }
@@ -161,8 +174,7 @@ class StreamRun {
 
   async close(outcome: Outcome, error: Error | null): Promise<void> {
     try {
-      await this.#spending;
-      await this.#record();
+      await this.#spending.end();
       await this.#options.ledger.end(outcome, error);
     } catch (failure) {
       // The run's own failure is the one to report; what could not be recorded is closed by the next run.
@@ -175,7 +187,7 @@ class StreamRun {
   }
 
   async #loop(): Promise<Outcome> {
-    const { ledger, signal, clock, stream, watch } = this.#options;
+    const { ledger, signal, clock, watch } = this.#options;
     for (;;) {
       if (signal.aborted) return 'stopped';
       let planned: Progress | null = null;
@@ -191,21 +203,22 @@ class StreamRun {
       );
       if (doubtful) {
         if (this.skewMs === null && !this.#mayRequest()) return 'stopped';
-        await this.#time.resolveFuture(stream, ledger, this.#options.log, signal);
+        await this.#time.resolveFuture(this.#context);
         continue;
       }
-      if (next.status === 'caught-up') return 'done';
-      if (next.status === 'held') {
-        watch({ kind: 'held', by: next.by });
-        this.#spend();
-        await clock.sleep(Math.min(1_000, Math.max(50, next.forMs)), signal).catch(() => {});
+      // An open window comes first, without a plan: what is asked for again is still to be read then.
+      if (planned !== null) this.#again.planned(planned);
+      if (next.status !== 'leased') {
+        const { by, forMs } = next.status === 'held' ? next : { by: this.#again.holder, forMs: 1_000 };
+        if (by === null) return 'done';
+        watch({ kind: 'held', by });
+        this.#spending.note();
+        await clock.sleep(Math.min(1_000, Math.max(50, forMs)), signal).catch(() => {});
         continue;
       }
-      // A window that lay open comes first, without a plan: what is asked for again is still to do then.
       if (planned !== null) {
-        this.#again = null;
         this.#rounds++;
-        this.#headway.planned(planned);
+        this.#headway.planned(planned, this.#again.left);
       }
       this.window = hull([...(this.window === null ? [] : [this.window]), next.lease.window]);
       watch({ kind: 'window', window: next.lease.window, whole: this.#whole.share() });
@@ -222,7 +235,7 @@ class StreamRun {
       targetMs: this.#targetMs(),
       overlapMs,
       pageSize: stream.pageSize,
-      again: this.#again,
+      again: this.#again.left,
       leadMs,
       leadApart: stream.order === 'ascending',
       nowMs: this.#time.now(),
@@ -251,35 +264,13 @@ class StreamRun {
     return Math.min(this.#time.beginning() - settleMs, untilMs ?? Number.POSITIVE_INFINITY);
   }
 
-  /** Retries use up the allowance too: what was sent beyond the pages that were allowed is taken from it first. */
+  /** What was sent without asking is taken from the allowance first; what was taken and not sent yet will do. */
   #mayRequest(): boolean {
     for (; this.#taken < this.meter.requests; this.#taken++) this.#options.mayRequest();
+    if (this.#taken > this.meter.requests) return true;
     if (!this.#options.mayRequest()) return false;
     this.#taken++;
     return true;
-  }
-
-  /** Records what was spent, now and then; it also says that the run is alive. */
-  #spend(): void {
-    if (performance.now() - this.#spentAt < 2_000) return;
-    this.#spentAt = performance.now();
-    this.#spending = this.#record().catch((error: unknown) =>
-      this.#options.log.warn({ stream: this.#options.stream.id, error: String(error) }, 'spend not recorded'),
-    );
-  }
-
-  #record(): Promise<void> {
-    const { ledger, stream } = this.#options;
-    return ledger.spend(this.meter, stream.quota(), this.skewMs, this.#pace.now());
-  }
-
-  /** A long wait is recorded at once: whoever asks why nothing comes is to be told. */
-  #waits(waitMs: number): void {
-    this.#options.watch({ kind: 'waiting', waitMs });
-    this.#pace.waits(waitMs);
-    if (waitMs < LONG_WAIT_MS) return;
-    this.#spentAt = Number.NEGATIVE_INFINITY;
-    this.#spend();
   }
 
   #stored(lease: Lease, stored: Stored, share: number | null): void {
@@ -289,10 +280,9 @@ class StreamRun {
     this.totals.quarantined += stored.quarantined;
     this.#headway.stored(stored.fresh);
     const { totals, meter } = this;
-    this.#pace.stored(lease.windowId, share);
     this.#whole.reads(lease.window, share);
     const whole = this.#whole.share();
     this.#options.watch({ kind: 'stored', window: lease.window, share, whole, totals, meter });
-    this.#spend();
+    this.#spending.stored(lease.windowId, share);
   }
 }

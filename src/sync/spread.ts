@@ -17,9 +17,9 @@ export interface Spread {
   readonly paceMs: number;
 }
 
-/** In the last moments of a window there is nothing left to save for; windows as short as that are never spread. */
+/** In the last moments of a quota window nothing need be saved any more; shorter windows are never spread. */
 const LAST_MS = 5_000;
-/** Share of what slowed readers could use that they leave: what they use to the last, no sweep or backfill ever gets. */
+/** Share of the requests that slowed readers leave unused: otherwise a sweep or a backfill would never get any. */
 const LEFT = 0.05;
 
 /** Requests of a window of `limit` that are left for others; at least one is ours. */
@@ -28,8 +28,9 @@ export function keptFor(reserve: number, limit: number): number {
 }
 
 /**
- * From read to read so much time that `requests`, but for a few, last for `restMs`: readers that are quicker are slowed
- * to it, others take what they need. 0: none need be slowed, or there is nothing to spread and the quota itself makes them wait.
+ * The time between reads, in ms, with which `requests`, but for a few, last for `restMs`: quicker readers are slowed
+ * down to it, others keep their own pace. 0: none need be slowed, or there is nothing to spread and the quota itself
+ * makes them wait.
  */
 export function paceFor(requests: number, restMs: number, readers: readonly Reader[]): number {
   if (requests < 1 || restMs <= LAST_MS) return 0;

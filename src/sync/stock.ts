@@ -1,10 +1,9 @@
 import type { Ms, Span } from '../model.ts';
 import type { Reject } from '../sources/source.ts';
 
-/** An entry's key and event time. */
+/** An entry that is stored. */
 export interface Key {
   readonly key: string;
-  readonly timeMs: Ms;
   /** True for one that was stored after the time that was asked with. */
   readonly young: boolean;
 }

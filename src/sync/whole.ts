@@ -14,7 +14,7 @@ export interface Whole {
   share(): number | null;
 }
 
-/** Nothing is to be read yet. What lies before `fromMs` is read as a gift: it says nothing of how far the rest is. */
+/** Nothing is to be read yet. What lies before `fromMs` is not owed: reading it says nothing about how far the rest is. */
 export function createWhole(order: Stream['order'], fromMs: Ms): Whole {
   const owed: Spans = [{ from: fromMs, to: Number.POSITIVE_INFINITY }];
   let all: Spans = [];

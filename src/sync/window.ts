@@ -24,8 +24,10 @@ export interface ReadContext {
   readonly meter: Meter;
   /** Who goes first where requests are short: `PRIORITY` of the run's job. */
   readonly priority: number;
-  /** Takes one request from the run's allowance; false when it is used up. */
+  /** Takes one request from the run's allowance, unless the last was not sent yet; false when it is used up. */
   readonly mayRequest: () => boolean;
+  /** A request failed, and is about to be sent again for the `retry`-th time. */
+  readonly onRetry: (failure: LogkeepError, retry: number) => void;
   /** `isFirst`: of its chain, by whose Date the chain's claims go. */
   readonly onAnswer: (dateMs: Ms, isFirst: boolean) => void;
   /** A wait for quota begins. */
@@ -34,8 +36,8 @@ export interface ReadContext {
   readonly onStored: (lease: Lease, stored: Stored, share: number | null) => void;
 }
 
-/** How a window ended. `stopped`: on request, its cursor is kept. `replanned`: other windows took its place. */
-export type WindowEnd = 'done' | 'replanned' | 'stopped' | 'lost';
+/** How a window ended. `stopped`: on request, its cursor is kept. `replanned`: other windows took its place; `advanced`: shorter ones in all. */
+export type WindowEnd = 'done' | 'replanned' | 'advanced' | 'stopped' | 'lost';
 
 /**
  * Reads a leased window to its end, a batch at a time, the next pages being fetched while one is stored. Whatever
@@ -63,7 +65,7 @@ class WindowReading {
   readonly #hand: BatchInHand;
   readonly #resumed: boolean;
   #chainAt: Ms | null;
-  /** The latest Date of the answers: by it the retention is reckoned, lest a Date that lags claim what is gone. */
+  /** The latest Date of all answers: the retention counts from it, so that an answer with an older Date claims nothing that is gone. */
   #readAt = Number.NEGATIVE_INFINITY;
   #lastDate: { readonly dateMs: Ms; readonly localMs: Ms } | null = null;
   #doneTo: Ms | null;
@@ -113,15 +115,18 @@ class WindowReading {
   }
 
   async #pull(): Promise<'chain' | 'stop'> {
-    const { stream, meter, priority, mayRequest } = this.#context;
+    const { stream, meter, priority, mayRequest, onRetry } = this.#context;
     const signal = AbortSignal.any([this.#context.signal, this.#abort.signal]);
     const pages = stream
       .read({
         window: this.#lease.window,
         cursor: this.#resumed ? this.#lease.cursor : null,
+        cursorAgeMs: this.#lease.cursorAgeMs ?? 0,
         signal,
         meter,
         priority,
+        mayRequest,
+        onRetry,
         onWait: (waitMs) => {
           this.#hand.wake();
           this.#context.onWait(waitMs);
@@ -209,7 +214,7 @@ class WindowReading {
       batch.readTo === null
         ? null
         : Math.max(this.#sentTo ?? this.#lease.window.from, Math.min(batch.readTo, this.#lease.window.to));
-    // What is older than the retention is read as a gift and says nothing of how far the rest is.
+    // Time before the retention is not owed: reading it says nothing about how far the rest is.
     const owed = {
       ...this.#lease.window,
       from: Math.max(this.#lease.window.from, this.#readAt - retentionMs),
@@ -279,7 +284,9 @@ class WindowReading {
   async #replan(rest: ReturnType<typeof restOf>): Promise<WindowEnd> {
     const { windows, oversize } = rest ?? { windows: [] as Spans, oversize: null };
     await this.#context.ledger.replan(this.#lease, windows, oversize);
-    return 'replanned';
+    // An entry that is too large and on record is never met again: a run may pass any number of them.
+    const { from } = this.#lease.window;
+    return oversize !== null || (this.#doneTo ?? from) > from ? 'advanced' : 'replanned';
   }
 }
 

@@ -2,16 +2,19 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Span } from '../../src/model.ts';
 import { planAgain } from '../../src/operations/again.ts';
 import { askForBackfill, backfillStream } from '../../src/operations/backfill.ts';
-import { askOf, createWorld, START, type World } from '../world.ts';
+import { sweep } from '../sync/sweeping.ts';
+import { askOf, createWorld, START, type World, type WorldOptions } from '../world.ts';
 
 const HOUR = 3_600_000;
 const NOW = Math.floor(START / 1000) * 1000;
 const ago = (hours: number) => NOW - hours * HOUR;
+const iso = (minutes: number) => new Date(NOW - minutes * 60_000).toISOString();
+const SETTINGS = { since: { agoMs: 2 * HOUR } };
 let world: World;
 
 beforeEach(async () => {
   world = await createWorld({
-    settings: { since: { agoMs: 2 * HOUR } },
+    settings: SETTINGS,
     sandbox: { qstash: { lateness: { minMs: 0, maxMs: 0 } } },
   });
 });
@@ -27,8 +30,8 @@ const stored = async () =>
   (await world.query('select message_id from logkeep.qstash_log order by time')).map((row) => row.message_id);
 const asked = () => world.query('select asked_from, covered, expired from logkeep.stream');
 
-async function backfill(span: Span): Promise<void> {
-  const app = await world.open();
+async function backfill(span: Span, changes: Partial<WorldOptions> = {}): Promise<void> {
+  const app = await world.open(changes);
   try {
     for (const open of app.streams) {
       await askForBackfill(app, open, span);
@@ -105,7 +108,7 @@ test('no two windows overlap, also where a first read reaches back beyond the as
     overlapEntries: 0,
   };
   const again = { from: ago(12), to: ago(1) };
-  const ask = { targetMs: NOW, overlapMs: 0, pageSize: 100, again, leadMs: 0, nowMs: NOW, round: 0 };
+  const ask = { targetMs: NOW, overlapMs: 0, pageSize: 100, again: [again], leadMs: 0, nowMs: NOW, round: 0 };
   expect(planAgain(progress, ask)).toEqual([
     { from: ago(10), to: ago(9) },
     { from: ago(8), to: ago(7) },
@@ -118,5 +121,65 @@ test('no two windows overlap, also where a first read reaches back beyond the as
     { from: ago(6), to: ago(5) },
     { from: ago(5), to: NOW },
   ]);
-  expect(planAgain(progress, { ...ask, again: null })).toEqual([{ from: ago(2), to: NOW }]);
+  expect(planAgain(progress, { ...ask, again: [] })).toEqual([{ from: ago(2), to: NOW }]);
 });
+
+const MINUTE = 60_000;
+/** The covered hour, from 50 to 10 minutes ago, to read once more. */
+const WHOLE = { from: NOW - 50 * MINUTE, to: NOW - 10 * MINUTE };
+
+/** Who reads a part of it, and keeps it in hand between the API's last answer and the tables until told to go on. */
+const HOLDERS: readonly [string, (holding: Partial<WorldOptions>) => Promise<unknown>][] = [
+  ['sync', (holding) => world.sync({ again: { from: NOW - 40 * MINUTE, to: NOW - 20 * MINUTE } }, holding)],
+  [
+    'sweep',
+    (holding) => sweep(world, {}, { ...holding, settings: { ...SETTINGS, sweepAfterMs: 20 * MINUTE } }),
+  ],
+  [
+    'backfill',
+    async (holding) => {
+      await world.query(
+        `update logkeep.stream set covered = covered - tstzmultirange(tstzrange('${iso(40)}', '${iso(20)}'))`,
+      );
+      return backfill({ from: NOW - 40 * MINUTE, to: NOW - 20 * MINUTE }, holding);
+    },
+  ],
+];
+
+for (const [job, hold] of HOLDERS) {
+  test(`what a ${job} had in hand before it was asked for again is read once more when that lets go`, async () => {
+    add(0.5);
+    await world.sync();
+    const read = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    const other = hold({
+      wrap: (stream) => ({
+        ...stream,
+        async *read(options) {
+          for await (const page of stream.read(options)) {
+            read.resolve();
+            await goOn.promise;
+            yield page;
+          }
+        },
+      }),
+    });
+    await read.promise;
+    add(0.55);
+    const waitedFor: string[] = [];
+    const ours = world.sync({
+      again: WHOLE,
+      watch: (_, event) => {
+        if (event.kind !== 'held') return;
+        waitedFor.push(event.by);
+        goOn.resolve();
+      },
+    });
+    const [[result]] = await Promise.all([ours.finally(() => goOn.resolve()), other]);
+    expect(result).toMatchObject({ outcome: 'done', totals: { fresh: 1 } });
+    expect(waitedFor[0]).toMatch(/:\d+:/);
+    expect(await stored()).toEqual(['msg_0.55', 'msg_0.5']);
+    const [row] = await world.query('select covered::text from logkeep.stream');
+    expect(row?.covered).not.toContain(',["');
+  });
+}

@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import type { Clock } from '../../src/clock.ts';
+import { LogkeepError } from '../../src/errors.ts';
 import { syncStreams } from '../../src/operations/sync.ts';
 import type { Stream } from '../../src/sources/source.ts';
+import type { RunEvent } from '../../src/sync/run.ts';
 import { startPrivateServer, withClient } from '../postgres.ts';
 import { difference, NO_DIFFERENCE, onceEach, storedDatadog, storedQstash } from '../stored.ts';
 import { askOf, createWorld, pageIsBatch, START, type World, type WorldOptions } from '../world.ts';
@@ -102,6 +104,69 @@ test('an allowance of requests is kept to the letter, retries included', async (
   expect(difference(await storedQstash(world), onceEach(world.sandbox.qstash.truth()))).toEqual(
     NO_DIFFERENCE,
   );
+});
+
+test('an allowance that is used up while the API fails ends the run as failed, with that failure, at once', async () => {
+  await made({ streams: ['qstash.main'], settings: { retryMs: 60_000 } });
+  world.sandbox.faults.every(1, { kind: 'unavailable' }, 'qstash');
+  for (const allowed of [1, 2]) {
+    let left = allowed;
+    const before = world.sandbox.requests().length;
+    const [result] = await world.sync({ mayRequest: () => left-- > 0 });
+    expect(result).toMatchObject({
+      outcome: 'failed',
+      error: { kind: 'unavailable', status: 503 },
+      meter: { requests: allowed, retries: allowed - 1 },
+    });
+    expect(world.sandbox.requests().length - before).toBe(allowed);
+  }
+});
+
+test('time that is up while the API fails ends the run as failed; a stop on request, or after it answered, does not', async () => {
+  await made({ streams: ['qstash.main'], settings: { retryMs: 60_000, pageSize: 20 } });
+  const endedBy = async (reason: LogkeepError, at: RunEvent['kind']) => {
+    const stop = new AbortController();
+    const watch = (_: Stream, { kind }: RunEvent) => {
+      if (kind === at) stop.abort(reason);
+    };
+    const [result] = await world.sync({ signal: stop.signal, watch }, { wrap: pageIsBatch });
+    const [run] = await world.query(
+      'select outcome, error_kind, error, requests, retries from logkeep.run order by id desc limit 1',
+    );
+    expect(await world.query('select holder from logkeep.sync_window')).toEqual([{ holder: null }]);
+    return { result, run };
+  };
+  const timeUp = new LogkeepError('time_up', 'stopped after 1s');
+  const requested = new LogkeepError('aborted', 'stopped on request');
+  world.sandbox.faults.every(1, { kind: 'unavailable' }, 'qstash');
+  const failed = await endedBy(timeUp, 'retrying');
+  expect(failed.result).toMatchObject({ outcome: 'failed', error: { kind: 'unavailable' } });
+  expect(failed.run).toMatchObject({ outcome: 'failed', error_kind: 'unavailable' });
+  expect(failed.run?.error).toMatch(/^qstash\.main: .*503/);
+  const stopped = await endedBy(requested, 'retrying');
+  expect([stopped.result?.outcome, stopped.run?.error_kind]).toEqual(['stopped', null]);
+  world.sandbox.faults.clear();
+  world.sandbox.faults.next('qstash', { kind: 'unavailable' });
+  const answered = await endedBy(timeUp, 'stored');
+  expect(answered.result).toMatchObject({ outcome: 'stopped', error: null, meter: { retries: 1 } });
+  expect(answered.run).toMatchObject({ outcome: 'stopped', error_kind: null });
+});
+
+test('each try that is made again is told, with its number, its cause and what was sent so far', async () => {
+  await made({ streams: ['qstash.main'], settings: { retryMs: 60_000 } });
+  world.sandbox.faults.next('qstash', { kind: 'unavailable' }, { kind: 'not_json' });
+  const told: unknown[] = [];
+  await world.sync({
+    watch: (_, event) => {
+      if (event.kind !== 'retrying') return;
+      const { retry, error, meter } = event;
+      told.push([retry, error.message.slice(0, 12), meter.requests]);
+    },
+  });
+  expect(told).toEqual([
+    [1, 'qstash.main:', 1],
+    [2, 'qstash.main:', 2],
+  ]);
 });
 
 test('one stream that fails leaves the other alone, and no connection stays in use', async () => {

@@ -65,7 +65,7 @@ const caughtUp: Progress = {
   open: [],
   overlapEntries: 0,
 };
-const ask: Ask = { targetMs: NOW, overlapMs: 900 * S, pageSize: 100, again: null, leadMs: 0 };
+const ask: Ask = { targetMs: NOW, overlapMs: 900 * S, pageSize: 100, again: [], leadMs: 0 };
 const pace = { everyMs: 5 * S, paceMs: 13_333 };
 const upTo = (...ends: number[]) =>
   ends.map((to) => ({ ...caughtUp, covered: [{ from: 0, to: NOW - to * S }] }));
@@ -93,7 +93,7 @@ test('nothing is left where anything else is owed: a hole, a first read, a re-re
   expect(isEarly({ ...caughtUp, covered: hole }, ask, pace)).toBe(false);
   expect(isEarly({ ...caughtUp, covered: [] }, ask, pace)).toBe(false);
   expect(isEarly({ ...caughtUp, young: [{ from: 5_000 * S, to: 6_000 * S }] }, ask, pace)).toBe(false);
-  expect(isEarly(caughtUp, { ...ask, again: { from: 0, to: 1 * S } }, pace)).toBe(false);
+  expect(isEarly(caughtUp, { ...ask, again: [{ from: 0, to: 1 * S }] }, pace)).toBe(false);
   expect(
     isEarly({ ...caughtUp, expired: [{ from: 0, to: 50 * S }], covered: hole.slice(1) }, ask, pace),
   ).toBe(false);
