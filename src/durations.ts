@@ -44,8 +44,7 @@ export const ISO_DURATION =
   /^P(?=[\dT])(?:(\d{1,9})W)?(?:(\d{1,9})D)?(?:T(?=\d)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,12}(?:\.\d{1,6})?)S)?)?$/;
 
 /** ISO 8601 date and time to the minute or finer, with `Z` or an offset. */
-export const ZONED_TIME =
-  /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)$/i;
+const ZONED_TIME = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)$/i;
 
 /** Whole ms of `90s`, `15m`, `1.5h`, `3d`, `2w`, `250ms`, `PT15M` or `P3D`; null if it is no duration. */
 export function parseDuration(text: string): number | null {
@@ -99,11 +98,6 @@ export function parseMoment(text: string): Moment | null {
   if (agoMs !== null) return agoMs <= LONGEST_MS ? { agoMs } : null;
   const atMs = parseTime(text);
   return atMs === null ? null : { atMs };
-}
-
-/** `moment` as it would be written in a setting. */
-export function formatMoment(moment: Moment): string {
-  return 'agoMs' in moment ? formatDuration(moment.agoMs) : new Date(moment.atMs).toISOString();
 }
 
 /** The ms that `moment` means at `nowMs`. */

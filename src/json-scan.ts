@@ -13,7 +13,7 @@ const CLOSE_ARRAY = 93;
 const OPEN_OBJECT = 123;
 const CLOSE_OBJECT = 125;
 
-/** What a JSON text needs from its keeper. */
+/** How a JSON text can be kept. */
 export interface Fidelity {
   /** `JSON.stringify(JSON.parse(text))` says the same: no number, key or level is lost. */
   readonly exact: boolean;

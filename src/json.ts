@@ -34,7 +34,7 @@ export interface Envelope {
    */
   readonly key: string | null;
   readonly entries: readonly RawEntry[];
-  /** A name said twice, of the answer or of anything in it but its entries: what of it counts nobody knows. */
+  /** A name that the answer, or anything in it but its entries, says twice: which value counts is not known. */
   readonly repeated: string | null;
 }
 

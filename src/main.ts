@@ -44,7 +44,7 @@ async function main(): Promise<void> {
         unwritten = true;
         process.exitCode = 1;
       }
-      // Whoever read our output is gone, or it goes nowhere: what it was for is gone too, and one complaint will do.
+      // Nobody reads our output any more, so the work has lost its purpose; one complaint will do.
       heard = false;
       if (output === process.stdout) stop.abort(new LogkeepError('aborted', 'stdout was closed'));
     });

@@ -58,7 +58,7 @@ export function createRedactor(key: Uint8Array, headers: readonly string[] = RED
   const spelled = [...endings, ...names]
     .map((name) => name.replaceAll(/[^a-z0-9-]/g, '\\$&').replaceAll('-', '[-_]'))
     .join('|');
-  // Looked for from its end, where a name is a name: that takes two thirds of the time, and no value is taken for one.
+  // Looked for from the quote and colon at its end: that is quicker by a third, and takes no value for a name.
   const any = listed.size === 0 ? null : new RegExp(`(?<=(?:${spelled}) *)"[\\s:]`, 'i');
   return {
     hides(name) {

@@ -1,6 +1,6 @@
 import { amountText, bytesText, countText, lengthText, timeText } from '../amounts.ts';
 import type { OpenStream } from '../app.ts';
-import { REMEDY } from '../errors.ts';
+import { remedyOf } from '../errors.ts';
 import type { Ms, Span, Spans } from '../model.ts';
 import type { BackfillResult } from '../operations/backfill.ts';
 import type { BackfillPreview, BackfillStatus } from '../operations/backfill-status.ts';
@@ -151,7 +151,7 @@ export function resultText(result: BackfillResult): { readonly line: string; rea
     bytesText(meter.bytes),
   ].filter((part) => part !== null);
   const line = `${stream.id}: ${state}: ${deeds.join(', ')}${missing === 0 ? '' : `; ${lengthText(missing)} are missing`}\n`;
-  if (error !== null) return { line, next: `logkeep: ${printable(error.message)} (${REMEDY[error.kind]})\n` };
+  if (error !== null) return { line, next: `logkeep: ${printable(error.message)} (${remedyOf(error)})\n` };
   if (outcome === 'stopped')
     return {
       line,

@@ -1,26 +1,23 @@
 import { amountText } from '../amounts.ts';
 import type { App, OpenStream } from '../app.ts';
-import { chooseStreams, loadConfig } from '../config.ts';
 import { resolveMoment } from '../durations.ts';
 import { makeRoomForNew } from '../memory.ts';
 import type { Ms, Span } from '../model.ts';
 import { askForBackfill, backfillStream, dropBackfills } from '../operations/backfill.ts';
 import { previewBackfill } from '../operations/backfill-status.ts';
-import { SOURCES } from '../sources/list.ts';
 import { floorSecond } from '../sync/spans.ts';
 import { backfillJson, isShort, planJson, planText, resultText } from './backfill-view.ts';
 import type { CliContext, CommandOptions, ExitCode, Run } from './command.ts';
-import { openThere } from './open.ts';
+import { chooseStreams, openThere, readConfig } from './open.ts';
 import { createProgress, type ProgressView } from './progress.ts';
 
 /** `logkeep backfill`: a chosen span of the past, a plan first; exit 1 where some of it is left to do. */
 export const run: Run<'backfill'> = async (options, context) => {
   makeRoomForNew();
-  const { env, cwd } = context;
-  const { config: file, logLevel, dryRun } = options;
-  const config = loadConfig({ env, cwd, file, logLevel, sources: SOURCES });
+  const { dryRun } = options;
+  const config = readConfig(options, context, 'required');
   const chosen = chooseStreams(config.streams, options.stream);
-  // Where no database was made yet, nothing is open that could be gone on with or given up.
+  // Without a database there is no open backfill to go on with or to give up, so it is not made for that.
   const how = { migrate: !dryRun, make: options.from !== null && !dryRun };
   const view = createProgress(context, { json: options.json, live: false });
   const app = await openThere(config, chosen, how, options, { ...context, stderr: view });
@@ -70,7 +67,7 @@ async function tellPlans(
 
 interface Working {
   readonly view: ProgressView;
-  /** Of these it was said already that nothing is open. */
+  /** Streams of which it was already said that no backfill is open. */
   readonly idle: ReadonlySet<string>;
 }
 

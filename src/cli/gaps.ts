@@ -4,7 +4,7 @@ import { resolveMoment } from '../durations.ts';
 import { asDatabaseError, type Store } from '../store/database.ts';
 import type { Gap } from '../store/schema.ts';
 import type { Run } from './command.ts';
-import { refuseUnknownStreams, withReadyApp } from './open.ts';
+import { chooseNames, withReadyApp } from './open.ts';
 import { tableText } from './table.ts';
 
 /** `unreachable`: expired before all that was read, so beyond the retention already when it was asked for. */
@@ -42,7 +42,8 @@ const MEANING: Readonly<
   oversize: {
     one: 'oversize entry',
     many: 'oversize entries',
-    means: 'one entry of this millisecond is longer than max_body; all around it is stored',
+    means:
+      'an entry of this millisecond is longer than max_body, and others of this millisecond may be missing with it; all around it is stored',
     remedy: 'raise max_body of the stream, then run `logkeep sync --again` over the span',
   },
 };
@@ -56,13 +57,13 @@ export const run: Run<'gaps'> = (options, context) =>
     const since = options.since === null ? null : resolveMoment(options.since, context.clock.now());
     const { gaps, known } = await read(store, since);
     const configured = new Map(streams.map(({ stream }) => [stream.id as string, stream.fingerprint]));
-    refuseUnknownStreams(options.stream, [...new Set([...configured.keys(), ...known.keys()])]);
+    const names = chooseNames([...new Set([...configured.keys(), ...known.keys()])], options.stream);
     // Progress under other filters says nothing of what is asked for now.
     const isChanged = (stream: string) => {
       const wanted = configured.get(stream);
       return wanted !== undefined && known.has(stream) && known.get(stream)?.fingerprint !== wanted;
     };
-    const chosen = (stream: string) => options.stream.length === 0 || options.stream.includes(stream);
+    const chosen = (stream: string) => names.includes(stream);
     const shown = gaps.filter(({ stream }) => chosen(stream) && !isChanged(stream));
     // All of it is missing, and no later time was read that would make it a hole.
     const unread = [...configured.keys()].filter(
@@ -122,7 +123,7 @@ interface Known {
   readonly covered_to: Date | null;
 }
 
-/** What was never within reach begins where what is asked for begins, or before it. */
+/** An expired span that begins no later than the asked time was never within reach. */
 function kindOf({ kind, from_time }: Gap, known: Known | undefined): Kind {
   return kind === 'expired' && known !== undefined && from_time <= known.asked_from ? 'unreachable' : kind;
 }

@@ -1,20 +1,12 @@
 import { openDatabase } from '../app.ts';
-import { loadConfig } from '../config.ts';
-import { SOURCES } from '../sources/list.ts';
 import { pendingMigrations } from '../store/migrate.ts';
 import type { Run } from './command.ts';
+import { readConfig } from './open.ts';
 import { openCommandLog } from './text-log.ts';
 
 /** `logkeep migrate`: the database's tables as this version wants them. */
 export const run: Run<'migrate'> = async (options, context) => {
-  const config = loadConfig({
-    env: context.env,
-    cwd: context.cwd,
-    file: options.config,
-    logLevel: options.logLevel,
-    sources: SOURCES,
-    streams: 'ignored',
-  });
+  const config = readConfig(options, context, 'ignored');
   const database = await openDatabase(config, openCommandLog(config.logLevel, options.json, context.stderr), {
     migrate: true,
   });

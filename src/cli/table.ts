@@ -14,7 +14,7 @@ export function tableText(
   const table = new Table({
     head: [...head],
     style: { head: [], border: [] },
-    chars: PLAIN,
+    chars: { ...NO_LINES, middle: ' ' },
     colAligns: head.map((_, column) => (isRight(column) ? 'right' : 'left')),
   });
   for (const row of rows) table.push(row.map(cellText));
@@ -59,7 +59,8 @@ export function withoutName(text: string, name: string | null): string {
   return name !== null && text.startsWith(`${name}: `) ? text.slice(name.length + 2) : text;
 }
 
-const PLAIN = {
+/** No lines around a table, nor between its rows and columns. */
+export const NO_LINES = {
   top: '',
   'top-mid': '',
   'top-left': '',
@@ -74,5 +75,5 @@ const PLAIN = {
   'mid-mid': '',
   right: '',
   'right-mid': '',
-  middle: ' ',
+  middle: '',
 };

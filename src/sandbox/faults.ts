@@ -105,6 +105,8 @@ export interface FaultScript {
   clear(): void;
   /** How often each fault really happened; every kind is listed. */
   counts(): Readonly<Record<FaultKind, number>>;
+  /** Each fault that really happened, in order. */
+  happened(): readonly Fault[];
 }
 
 /** The script as the server plays it. */
@@ -129,6 +131,7 @@ export function createFaultPlayer(seed: number): FaultPlayer {
     FaultKind,
     number
   >;
+  const met: Fault[] = [];
   const served: Record<Api | 'both', number> = { qstash: 0, datadog: 0, both: 0 };
   let rules: ((api: Api, hasCursor: boolean) => Fault | null)[] = [];
   const possible = (fault: Fault, api: Api, hasCursor: boolean): boolean =>
@@ -173,6 +176,7 @@ export function createFaultPlayer(seed: number): FaultPlayer {
       rules = [];
     },
     counts: () => ({ ...tally }),
+    happened: () => [...met],
     draw(api, hasCursor) {
       served[api]++;
       served.both++;
@@ -188,6 +192,7 @@ export function createFaultPlayer(seed: number): FaultPlayer {
     settle(api, fault, happened) {
       if (!happened) return;
       tally[fault.kind]++;
+      met.push(fault);
       for (const entry of queued[api]) if (entry.fault === fault) entry.times--;
       queued[api] = queued[api].filter(({ times }) => times > 0);
     },

@@ -24,7 +24,7 @@ export interface SandboxTokens {
 }
 
 /** The credentials of a sandbox that was given none; they open nothing else. */
-export const SANDBOX_TOKENS: SandboxTokens = {
+const SANDBOX_TOKENS: SandboxTokens = {
   qstash: 'sandbox-qstash-token',
   apiKey: 'sandbox-dd-api-key',
   appKey: 'sandbox-dd-app-key',
@@ -37,7 +37,6 @@ export interface SandboxOptions {
   readonly clock?: Clock;
   /** Default 0: any free port. */
   readonly port?: number;
-  readonly host?: '127.0.0.1';
   readonly tokens?: SandboxTokens;
   /** What differs from QSTASH_DEFAULTS. */
   readonly qstash?: Partial<QstashBehaviour>;
@@ -105,7 +104,6 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   let liveTimer: NodeJS.Timeout | undefined;
 
   const server = await serve({
-    host: options.host ?? '127.0.0.1',
     port: options.port ?? 0,
     clock,
     faults,

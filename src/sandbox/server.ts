@@ -32,7 +32,6 @@ export interface RequestRecord {
 
 /** What the HTTP server needs. */
 export interface ServerOptions {
-  readonly host: string;
   readonly port: number;
   readonly clock: Clock;
   readonly apis: Readonly<Record<Api, ApiHandler>>;
@@ -173,7 +172,7 @@ export async function serve(options: ServerOptions): Promise<RunningServer> {
 
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(options.port, options.host, resolve);
+    server.listen(options.port, '127.0.0.1', resolve);
   });
   return {
     port: (server.address() as AddressInfo).port,

@@ -224,12 +224,12 @@ function attempt({ id, retryCount }: Claim): { id: string; retryCount: number } 
   return { id, retryCount };
 }
 
-/** Of what there is one job at a time. */
+/** One job at a time may have this key. */
 function keyOf(job: string, stream: string | null, lane: number): string {
   return `${stream ?? job}#${lane}`;
 }
 
-/** The same for one tick in every process, so that the tick is worked on once, whoever's clock is ahead. */
+/** The id of a tick's job: the same in every process, so that the tick is worked on once, whoever's clock is ahead. */
 function tickId(job: string, key: string, tickMs: Ms): string {
   const hash = createHash('sha256').update(`${job}\n${key}\n${tickMs}`).digest('hex');
   return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-8${hash.slice(13, 16)}-8${hash.slice(17, 20)}-${hash.slice(20, 32)}`;

@@ -55,7 +55,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   const holder = `${hostname()}:${process.pid}:${randomBytes(3).toString('hex')}`;
   const { host, port } = config;
   const hangup: Hangup = { heard: false, reload: null };
-  // From the start on: whoever has no ear for it is ended by it.
+  // From the start on: a process without a handler is ended by SIGHUP.
   options.onHangup(() => {
     hangup.heard = true;
     hangup.reload?.();
@@ -108,7 +108,7 @@ async function serveFrom(
   const begin = (config: Config, app: App): Generation => {
     const timetable = timetableOf(jobs, config.streams);
     const cron = startCron(timetable, dispatcher.send, log);
-    // Whatever was missed while nobody served: what is to do, the tables know.
+    // Something may have been missed while nobody served: the tables know what is to be done.
     dispatcher.sendAll(timetable);
     return { config, app, cron };
   };
@@ -166,7 +166,7 @@ async function serveFrom(
   await current.app.close();
 }
 
-/** An operator is not to learn by surprise that a stream is read less often than it was set to. */
+/** Warns of each stream whose quota is too short for its schedule: it is read less often than it was set to. */
 async function warnOfSchedules(app: App, log: Log): Promise<void> {
   try {
     for (const one of overasking(app.streams, await readQuotasOf(app))) {

@@ -36,7 +36,7 @@ export async function post(
 }
 
 /** The document that a generic webhook is sent. */
-export function documentOf(due: readonly Due[], nowMs: Ms): unknown {
+function documentOf(due: readonly Due[], nowMs: Ms): unknown {
   return {
     version: 1,
     sent_at: new Date(nowMs).toISOString(),

@@ -9,13 +9,6 @@ import type { StreamKey } from './windows.ts';
 /** Rows looked at for a density, in each strip: enough to tell, few enough for a moment. */
 const DENSITY_ROWS = 20_000;
 
-/** Old time that was asked for and is not all there. */
-export interface UnreadBackfill {
-  readonly id: string;
-  readonly span: Span;
-  readonly requestedMs: Ms;
-}
-
 /** A window in hand, for a backfill to see who has it. */
 export interface HeldWindow extends Span {
   readonly job: JobKind;
@@ -25,8 +18,11 @@ export interface HeldWindow extends Span {
 
 /** What planning a backfill needs to know of a stream; nothing is locked. Times are ms. */
 export interface BackfillState {
-  /** Not cancelled, and neither covered nor oversize in all: what is left may be known lost, then none of it is open. */
-  readonly unread: readonly UnreadBackfill[];
+  /**
+   * Old time that was asked for and is not all there: not cancelled, and not covered or oversize as a whole. What is
+   * left of it may be known lost.
+   */
+  readonly unread: readonly Span[];
   readonly progress: Pick<Progress, 'askedFrom' | 'covered' | 'expired' | 'oversize' | 'open'>;
   readonly windows: readonly HeldWindow[];
   /** The API's clock minus ours as of its last answer; null: it has not answered yet. */
@@ -44,7 +40,7 @@ const UNREAD = `b.stream = $1 and b.fingerprint = $2 and b.cancelled_at is null
   and not isempty(tstzmultirange(tstzrange(b.from_time, b.to_time)) - s.covered - s.oversize)`;
 const OPEN = `${UNREAD} and not isempty(tstzmultirange(tstzrange(b.from_time, b.to_time)) - s.covered - s.expired - s.oversize)`;
 
-/** Records that `span` is to be read, once: one of the same span that is not read is gone on with. Gives its number. */
+/** Records that `span` is to be read, unless one of the same span is still unread. Gives the number of either. */
 export function requestBackfill(
   pool: pg.Pool,
   key: StreamKey & { readonly source: string },
@@ -53,7 +49,7 @@ export function requestBackfill(
 ): Promise<string> {
   return named(key, 'record the backfill', () =>
     inTransaction(pool, async (client) => {
-      // As the ledger does it: where it was never read, this is its first word.
+      // As the ledger does it: a stream that was never read gets its row here.
       await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [
         `logkeep:stream:${key.id}`,
       ]);
@@ -103,8 +99,7 @@ export function readBackfillState(pool: pg.Pool, key: StreamKey): Promise<Backfi
             case when lease_until > clock_timestamp() then holder end as holder
           from logkeep.sync_window w where w.stream = s.stream and w.fingerprint = s.fingerprint) w), '[]') as windows,
         coalesce((select json_agg(o order by o."from", o.id) from (
-          select b.id::text as id, extract(epoch from from_time) * 1000 as "from", extract(epoch from to_time) * 1000 as "to",
-            extract(epoch from requested_at) * 1000 as requested
+          select b.id, extract(epoch from from_time) * 1000 as "from", extract(epoch from to_time) * 1000 as "to"
           from logkeep.backfill b where ${UNREAD}) o), '[]') as backfills
       from logkeep.stream s where stream = $1 and fingerprint = $2`,
       keyOf(key),
@@ -112,13 +107,9 @@ export function readBackfillState(pool: pg.Pool, key: StreamKey): Promise<Backfi
     const row = rows[0];
     if (row === undefined) return null;
     const windows = row.windows as readonly HeldWindow[];
-    const backfills = row.backfills as readonly (Span & { id: string; requested: number })[];
+    const backfills = row.backfills as readonly Span[];
     return {
-      unread: backfills.map(({ id, from, to, requested }) => ({
-        id,
-        span: { from, to },
-        requestedMs: Math.round(requested),
-      })),
+      unread: backfills.map(({ from, to }) => ({ from, to })),
       progress: {
         askedFrom: Math.round(Number(row.asked_from)),
         covered: parseSpans(row.covered),
@@ -239,7 +230,7 @@ export function readSpending(pool: pg.Pool, key: StreamKey): Promise<Spending> {
     const { request_ms, live, over } = rows[0] as Record<'request_ms' | 'live' | 'over', string | null>;
     return {
       requestMs: request_ms === null ? null : Math.max(1, Number(request_ms)),
-      // An hour at least: the first sync of all says nothing of what live will take.
+      // At least an hour: the very first sync says nothing about what the live log will take.
       livePerMs: live === null ? 0 : Number(live) / Math.max(3_600_000, Number(over)),
     };
   });

@@ -56,7 +56,7 @@ export class BatchStore {
   open(): BatchContent {
     const { tables } = this.#options.stream;
     const buffers = this.#spare.pop() ?? tables.stages.map((stage) => new StageBuffer(stage));
-    // Where much was stored already, what it is made into is not needed before it is known what is not.
+    // Where many entries were known already, rows are made only once it is known which are not.
     return new StagedBatch(tables, buffers, { waits: this.#guess.next === null, isFirst: this.#begun === 0 });
   }
 
@@ -81,7 +81,7 @@ export class BatchStore {
     const { stream, partitions, pool, runId } = this.#options;
     const content = batch.content as StagedBatch;
     before.catch(() => {});
-    // Copying ahead takes a second connection, which the batch before may need should its own break.
+    // Copying ahead takes a second connection, which the batch before may need if its own breaks.
     if (!this.#hasRoom) await before;
     const guess = this.#guess;
     const guessed = content.waits ? null : (guess.next ?? 'some');
@@ -91,7 +91,7 @@ export class BatchStore {
     const target: LoadTarget = {
       stream: stream.id,
       runId,
-      // Asked when its turn has come: what surprised the batch before counts for this one's guess too.
+      // Asked only when its turn comes: a wrong guess about the batch before counts for this one too.
       expects: () =>
         known === 'none' && !surprised && !(guessed !== null && guess.surprised) ? 'none' : 'some',
       record: {

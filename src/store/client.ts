@@ -7,8 +7,8 @@ interface Told {
 }
 
 /**
- * A connection on which times come in ISO's form, whatever the database or its role is set to: of any other pg makes
- * nothing, without a word. A server tells its setting as a connection begins, so this costs nothing where it is ISO.
+ * A connection on which times come in ISO's form, whatever the database or its role is set to: pg reads no other
+ * form, and gives no error. A server tells its setting as a connection begins, so this costs nothing where it is ISO.
  */
 export class IsoClient extends pg.Client {
   #style = 'ISO';

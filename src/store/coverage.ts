@@ -1,4 +1,4 @@
-import type { Ms, Span, Spans } from '../model.ts';
+import type { Ms, Spans } from '../model.ts';
 
 /** SQL for a `tstzmultirange` column as JSON text that `parseSpans` reads: `[[from ms, to ms], ...]`, null for no bound. */
 export function spansColumn(column: string): string {
@@ -21,9 +21,4 @@ export function multirangeText(spans: Spans): string {
 /** A time as Postgres reads it, to the millisecond. */
 export function isoTime(ms: Ms): string {
   return new Date(ms).toISOString();
-}
-
-/** `tstzrange` text of one span. */
-export function rangeText(span: Span): string {
-  return `[${isoTime(span.from)},${isoTime(span.to)})`;
 }

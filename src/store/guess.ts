@@ -14,8 +14,8 @@ export class KnownGuess {
   }
 
   /**
-   * Whether an entry was stored of a batch that was taken to be new. It costs the batch's load, so from then on a run
-   * asks: once is enough.
+   * Whether a batch that was taken to be new had an entry that was stored. That costs the batch's load, so from then
+   * on the run asks first.
    */
   get surprised(): boolean {
     return this.#surprised;

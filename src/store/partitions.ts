@@ -38,7 +38,7 @@ export class Partitions {
     }
   }
 
-  /** Takes nothing for granted any more: others may drop and detach partitions, or restore an older database. */
+  /** Forgets which partitions were there: others may drop and detach partitions, or restore an older database. */
   forget(): void {
     this.#known.clear();
   }

@@ -31,7 +31,7 @@ import {
   UNTOUCHED,
 } from './windows.ts';
 
-/** SQL of what two of three say the time is, at least: this machine, the database and the API's last answer. */
+/** SQL of the time: the middle one of what this machine, the database and the API's last answer say. */
 const TIME = `greatest(least($7::timestamptz, s.read_at), least(greatest($7::timestamptz, s.read_at), clock_timestamp()))`;
 /** SQL of where what is asked for begins, by that time. */
 const BEGINNING = `coalesce(date_trunc('second', ${TIME} - ($7 - excluded.asked_from)), excluded.asked_from)`;
@@ -42,7 +42,7 @@ export interface LedgerOptions {
   readonly partitions: Partitions;
   readonly stream: Stream;
   readonly askedFrom: Ms;
-  /** `askedFrom` is so long before now: a clock that is wrong for a while must not ask for what nobody wanted. */
+  /** True: `askedFrom` is a length back from now, so a clock that is wrong for a while must not make it earlier. */
   readonly rolling?: boolean;
   readonly retentionMs: number;
   readonly nowMs: Ms;
