@@ -24,6 +24,9 @@ export const POINTS = [
   'end the run',
   'page',
   'wait',
+  'ask what is known',
+  'take a claim of the future back',
+  'renew',
 ] as const;
 export type Point = (typeof POINTS)[number];
 
@@ -66,6 +69,9 @@ const STATEMENTS: readonly (readonly [RegExp, Point])[] = [
   [/logkeep\.unknown_name/, 'note'],
   [/^with spent as/, 'spend'],
   [/^update logkeep\.run set outcome = \$2/, 'end the run'],
+  [/^select count\(\*\)::integer as stored,/, 'ask what is known'],
+  [/^update logkeep\.stream s set covered = covered - doubtful/, 'take a claim of the future back'],
+  [/^with alive as \(update logkeep\.run set alive_until/, 'renew'],
 ];
 
 /** A process that ends by `crash` (null: never); `met` is told when it has. */

@@ -11,7 +11,9 @@ const MINUTE = 60_000;
 export const WHICH = ['qstash', 'datadog v1', 'datadog v2'] as const;
 export type Which = (typeof WHICH)[number];
 
-export const FAULTS: readonly Fault[] = [
+const HOUR = 60 * MINUTE;
+
+const FAULTS: readonly Fault[] = [
   { kind: 'rate_limit', resetS: 1 },
   { kind: 'rate_limit', headers: false, body: 'text' },
   { kind: 'unavailable' },
@@ -19,22 +21,59 @@ export const FAULTS: readonly Fault[] = [
   { kind: 'reset', when: 'body' },
   { kind: 'cut' },
   { kind: 'slow', ms: 15 },
+  { kind: 'silent' },
   { kind: 'repeat_cursor' },
+  { kind: 'repeat_page' },
   { kind: 'empty_page' },
   { kind: 'start_over' },
   { kind: 'bad_cursor' },
   { kind: 'bad_cursor' },
   { kind: 'unknown_field' },
+  { kind: 'unknown_entry' },
   { kind: 'unknown_envelope' },
   { kind: 'not_json' },
   { kind: 'no_date' },
+  { kind: 'wrong_date', byMs: 3 * HOUR },
+  { kind: 'wrong_date', byMs: -3 * HOUR },
+  { kind: 'wrong_date', byMs: 720 * HOUR },
+  { kind: 'wrong_date', byMs: 50_000 },
 ];
-export const DATADOG_FAULTS: readonly Fault[] = [
+const DATADOG_FAULTS: readonly Fault[] = [
   { kind: 'partial', how: 'status' },
-  { kind: 'partial', how: 'warning' },
+  { kind: 'partial', how: 'status' },
   { kind: 'query_timeout' },
   { kind: 'compact' },
   { kind: 'compact' },
+];
+const FAULTS_OF: Readonly<Record<Which, readonly Fault[]>> = {
+  qstash: FAULTS,
+  'datadog v1': [...FAULTS, ...DATADOG_FAULTS],
+  'datadog v2': [...FAULTS, ...DATADOG_FAULTS, { kind: 'partial', how: 'warning' }],
+};
+
+export function faultsOf(which: Which): readonly Fault[] {
+  return FAULTS_OF[which];
+}
+
+/** The fault, told from others of its kind that are met in another way. */
+export function wayOf(which: Which, fault: Fault): string {
+  switch (fault.kind) {
+    case 'rate_limit':
+      return fault.headers === false ? 'rate_limit without headers' : 'rate_limit with headers';
+    case 'reset':
+      return `reset ${fault.when ?? 'before'}`;
+    case 'partial':
+      return `partial ${which} ${fault.how ?? 'status'}`;
+    case 'wrong_date':
+      return `wrong_date ${fault.byMs / 1000} s`;
+    default:
+      return fault.kind;
+  }
+}
+
+/** All ways, of all APIs. */
+export const WAYS: readonly string[] = [
+  ...new Set(WHICH.flatMap((which) => faultsOf(which).map((fault) => wayOf(which, fault)))),
 ];
 
 /** A process that reads until it has caught up, crashes, or has used its requests. */
@@ -47,6 +86,7 @@ export interface Round {
   /** Faults that are sure to come, each as soon as it can. */
   readonly sure: readonly Fault[];
   readonly requests: number;
+  readonly timeoutMs: number;
 }
 
 export interface Scene {
@@ -60,6 +100,10 @@ export interface Scene {
   }[];
   /** So many pages of entries share one ms. */
   readonly burstPages: number;
+  /** Room for so many of the longest entries in an answer; null: for all there are. */
+  readonly bodyRoom: number | null;
+  /** Which turn it is. */
+  readonly nth: number;
   readonly rounds: readonly Round[];
   readonly qstash: Partial<QstashBehaviour>;
   readonly datadog: Partial<DatadogBehaviour>;
@@ -69,7 +113,7 @@ export interface Scene {
 export function scenes(which: Which, turn: number): fc.Arbitrary<Scene> {
   let made = turn;
   const crash = fc.record<Crash>({
-    point: fc.constantFrom(...POINTS),
+    point: fc.constantFrom(...POINTS.filter((point) => !(point in LED_TO))),
     nth: fc.constantFrom(1, 1, 2, 3, 5),
     when: fc.constantFrom('before', 'after'),
   });
@@ -80,6 +124,7 @@ export function scenes(which: Which, turn: number): fc.Arbitrary<Scene> {
     faultSeed: fc.nat(),
     sure: fc.constant([]),
     requests: fc.constantFrom(4, 12, 1_000, 1_000),
+    timeoutMs: fc.constant(5_000),
   });
   const entry = fc.record({
     draft: drafts(which === 'qstash' ? 'qstash' : 'datadog'),
@@ -92,6 +137,9 @@ export function scenes(which: Which, turn: number): fc.Arbitrary<Scene> {
       pageSize: fc.integer({ min: 3, max: 12 }),
       entries: fc.array(entry, { minLength: 25, maxLength: 70 }),
       burstPages: fc.constantFrom(0, 0, 1, 2.4),
+      bodyRoom: fc.constantFrom(null, 1, 3),
+      // Made once, and kept when a scene shrinks.
+      nth: fc.noShrink(fc.constant(null).map(() => made++)),
       rounds: fc.array(round, { minLength: 3, maxLength: 5 }),
       qstash: fc.record({
         envelope: fc.constantFrom('events', 'logs'),
@@ -114,25 +162,41 @@ export function scenes(which: Which, turn: number): fc.Arbitrary<Scene> {
     })
     .map((scene) => {
       // Chance alone would leave out a point or a fault now and then, so each scene is given its turn's.
-      const nth = made++;
+      const { nth } = scene;
       const point = POINTS[nth % POINTS.length] as Point;
-      // The number of points is odd: each comes before and after in turn.
-      const when = nth % 2 === 0 ? 'before' : 'after';
+      const when = Math.floor(nth / POINTS.length) % 2 === 0 ? 'before' : 'after';
       const [first, second, ...rest] = scene.rounds as [Round, Round, ...Round[]];
-      const given: Round = { ...first, ...WAY_TO[point], crash: { point, nth: 1, when } };
+      const way = WAY_TO[point] ?? LED_TO[point];
+      const given: Round = { ...first, ...way?.round, crash: { point, nth: 1, when } };
+      const before = way?.before === undefined ? [] : [{ ...first, ...way.before, crash: null }];
       const faults = faultsOf(which);
       const sure = [0, 1, 2].map((n) => faults[(3 * nth + n) % faults.length] as Fault);
-      return { ...scene, rounds: [given, { ...second, sure }, ...rest] };
+      const timeoutMs = sure.some(({ kind }) => kind === 'silent') ? 300 : second.timeoutMs;
+      return { ...scene, rounds: [...before, given, { ...second, sure, timeoutMs }, ...rest] };
     });
 }
 
+/** What leads to a point: how the round is, and perhaps one before it. */
+interface Way {
+  readonly before?: Partial<Round>;
+  readonly round: Partial<Round>;
+}
+
+const CALM = { faultShare: 0, requests: 1_000 } as const;
+
 /** What leads to a point that not every run gets to. */
-const WAY_TO: Readonly<Partial<Record<Point, Partial<Round>>>> = {
-  wait: { sure: [{ kind: 'rate_limit' }] },
-  replan: { sure: [{ kind: 'bad_cursor' }], faultShare: 0, requests: 1_000 },
-  release: { requests: 2, faultShare: 0 },
+const WAY_TO: Readonly<Partial<Record<Point, Way>>> = {
+  wait: { round: { sure: [{ kind: 'rate_limit' }] } },
+  replan: { round: { ...CALM, sure: [{ kind: 'bad_cursor' }] } },
+  release: { round: { faultShare: 0, requests: 1 } },
 };
 
-export function faultsOf(which: Which): readonly Fault[] {
-  return which === 'qstash' ? FAULTS : [...FAULTS, ...DATADOG_FAULTS];
-}
+/** The same for those that chance would not get to. */
+const LED_TO: Readonly<Partial<Record<Point, Way>>> = {
+  // A lease is renewed after three seconds; a longer timer of ours ends after it.
+  renew: { round: { ...CALM, sure: [{ kind: 'slow', ms: 3_200 }] } },
+  'take a claim of the future back': {
+    before: { ...CALM, sure: Array(100).fill({ kind: 'wrong_date', byMs: 3 * HOUR }) },
+    round: CALM,
+  },
+};

@@ -202,6 +202,8 @@ test('a repeated cursor comes with the right page; a repeated page with its old 
   expect([same2.body.meta?.page?.after, data(same2.body.data)]).toEqual([at.v2, '3,4']);
   expect((await askV2(sandbox, { ...V2, page: { limit: 2, cursor: at.v2 } })).text).toBe(same2.text);
   expect([happened(sandbox, 'repeat_cursor'), happened(sandbox, 'repeat_page')]).toEqual([3, 3]);
+  const kinds = sandbox.faults.happened().map(({ kind }) => kind);
+  expect(kinds).toEqual(Array(3).fill(['repeat_cursor', 'repeat_page']).flat());
 });
 
 test('an empty page has a cursor behind which every entry is', async () => {

@@ -51,8 +51,8 @@ async function open(
   return { stand, clock, access, read };
 }
 
-/** An API that holds `entries` (newest first) and pages through them as the live one does. */
-function holding(entries: readonly Entry[]) {
+/** An API that holds `entries` (newest first) and pages through them as the live one does; `emptyEnd`: to an empty page. */
+function holding(entries: readonly Entry[], emptyEnd = false) {
   return ({ url }: Seen, response: ServerResponse): void => {
     const ask = (name: string) => url.searchParams.get(name) ?? '';
     const after = ask('cursor') === '' ? -1 : Number(ask('cursor').split('-')[1]);
@@ -63,7 +63,9 @@ function holding(entries: readonly Entry[]) {
     const page = found.slice(0, Number(ask('count')));
     const last = page.at(-1);
     json(response, {
-      ...(found.length > page.length && last ? { cursor: `${last.entry.time}-${last.index}` } : {}),
+      ...((emptyEnd || found.length > page.length) && last
+        ? { cursor: `${last.entry.time}-${last.index}` }
+        : {}),
       events: page.map(({ entry }) => entry),
     });
   };
@@ -242,6 +244,16 @@ describe('a page beyond the body cap', () => {
     const counts = stand.seen.map(({ url }) => Number(url.searchParams.get('count')));
     expect(counts.slice(0, 5)).toEqual([100, 50, 25, 12, 15]);
     expect(counts.at(-1)).toBe(100);
+  });
+
+  test('does not keep an empty end from being believed', async () => {
+    const entries = Array.from({ length: 30 }, (_, i) => ({
+      time: FROM,
+      messageId: `msg_${i}`,
+      body: big(1_000),
+    }));
+    const { read } = await open(holding(entries, true), { maxBodyBytes: 20_000 });
+    expect((await read()).entries).toEqual(entries);
   });
 
   const cases: Record<string, (i: number) => boolean> = {

@@ -42,6 +42,30 @@ test('a window of the sandbox comes whole and only that, with the least requests
   expect(Math.abs((pages[0]?.dateMs ?? 0) - NOW)).toBeLessThan(60_000);
 });
 
+test('an empty last page is believed although what shares the oldest time is longer than max_body', async () => {
+  const clock = testClock({ start: NOW, leap: true });
+  const sandbox = await startSandbox({ clock, qstash: { emptyLastPage: true, quota: null } });
+  closers.push(sandbox.close);
+  const body = 'A'.repeat(30_000);
+  sandbox.qstash.add(
+    Array.from({ length: 10 }, (_, n) => ({
+      entry: {
+        time: WINDOW.from + 500,
+        messageId: `msg_${n}`,
+        state: 'CREATED',
+        url: 'https://a.example/',
+        body,
+      },
+      atMs: WINDOW.from + 500,
+    })),
+  );
+  const { QSTASH_URL: url, QSTASH_TOKEN: token } = sandbox.env;
+  const { stream, http } = openStream(qstash, { url, token }, clock, { pageSize: 5, maxBodyBytes: 100_000 });
+  closers.push(http.close);
+  const pages = await readAll(stream, WINDOW);
+  expect(pages.flatMap((page) => page.rows)).toHaveLength(10);
+});
+
 describe('whatever nobody knows of the service, a window comes whole', () => {
   const ways: SandboxOptions['qstash'][] = [
     { envelope: 'logs' },
