@@ -117,7 +117,8 @@ describe('backfill', () => {
         .filter(({ stream, event }) => stream === name && event === 'stored')
         .map(({ plan_share }) => plan_share as number);
       expect(shares).toEqual(shares.toSorted((a, b) => a - b));
-      expect(shares[0]).toBeLessThan(0.9);
+      // How much the first batch holds hangs on the hour; of the window alone it would be all.
+      expect(shares[0]).toBeLessThan(1);
       expect(shares.at(-1)).toBe(1);
     }
   });
