@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { isFailure, LogkeepError } from '../errors.ts';
-import type { Cursor, Ms } from '../model.ts';
+import type { Cursor, Ms, Span } from '../model.ts';
 import type { Entries } from './entries.ts';
 
 /** What one complete answer holds, before its entries become rows. */
@@ -43,6 +43,9 @@ export interface ChainOptions<Page extends RawPage> extends WalkOptions<Page> {
   /** What the API shows of that millisecond by other ways than this chain, which ends at the entry. */
   readonly around: (atMs: Ms) => AsyncIterable<Page>;
 }
+
+/** A span in which no entry stands: before all that any plan or index keeps. */
+export const EMPTY_SPAN: Span = { from: Date.UTC(2000, 0), to: Date.UTC(2000, 0) + 1_000 };
 
 /** Stands for a cursor where a page has none and yet does not end the chain: it is resumed from its start. No API says it. */
 const AT_START = '' as Cursor;

@@ -1,6 +1,6 @@
 import { isFailure, LogkeepError } from '../../errors.ts';
 import type { Cursor, Ms, Span } from '../../model.ts';
-import { exceedsCap, type RawPage, readChain } from '../chain.ts';
+import { EMPTY_SPAN, exceedsCap, type RawPage, readChain } from '../chain.ts';
 import { NO_ENTRIES } from '../entries.ts';
 import type { ReadOptions } from '../source.ts';
 import { decodeId } from './id.ts';
@@ -15,9 +15,6 @@ export interface DatadogPage extends RawPage {
 
 /** A smaller limit makes a query no faster; below this only a smaller window helps. */
 const TIMEOUT_FLOOR = 50;
-
-/** A span in which no log stands: before all that any index keeps. */
-const NOTHING = { from: Date.UTC(2000, 0), to: Date.UTC(2000, 0) + 1_000 };
 
 /** A cursor older than this when its request goes out is taken for lost. */
 export const CURSOR_MAX_AGE_MS = 600_000;
@@ -83,7 +80,7 @@ export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGe
       return page;
     },
     nothing: async () => {
-      const page = await requestPage(access, o, NOTHING, null, 1);
+      const page = await requestPage(access, o, EMPTY_SPAN, null, 1);
       dateMs = page.dateMs;
       return page;
     },

@@ -3,7 +3,7 @@ import { LogkeepError } from '../../errors.ts';
 import type { Cursor, Ms, Span } from '../../model.ts';
 import { nameTable } from '../../tape/names.ts';
 import { endMember, firstMember, isOdd, KIND, kindOf, memberInteger, memberText } from '../../tape/tape.ts';
-import { type RawPage, readChain, readUpToTooLong } from '../chain.ts';
+import { EMPTY_SPAN, type RawPage, readChain, readUpToTooLong } from '../chain.ts';
 import { type Entries, readEntries } from '../entries.ts';
 import type { Api, HttpAnswer } from '../exchange.ts';
 import type { Http } from '../http.ts';
@@ -24,9 +24,6 @@ export interface QstashAccess {
   /** Entries asked for per request. */
   readonly pageSize: number;
 }
-
-/** A span in which no entry stands: before all that any plan keeps. */
-const NOTHING = { from: Date.UTC(2000, 0), to: Date.UTC(2000, 0) + 1_000 };
 
 /** The pages of one window, newest first, until the chain ends. */
 export function readPages(access: QstashAccess, o: ReadOptions): AsyncGenerator<RawPage, void> {
@@ -82,7 +79,7 @@ export function readPages(access: QstashAccess, o: ReadOptions): AsyncGenerator<
         if (oldestMs !== null && times[index] === oldestMs) given.add(stamp(page.entries, index));
       return page;
     },
-    nothing: () => requestPage(access, o, NOTHING, null, 1),
+    nothing: () => requestPage(access, o, EMPTY_SPAN, null, 1),
     locate: (cursor) => {
       if (cursor === null || oldestMs !== null) return locate(span, o.window, oldestMs);
       throw new LogkeepError(
