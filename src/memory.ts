@@ -2,7 +2,7 @@ import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 
 const MIB = 1024 * 1024;
 /** What a process that reads much has room for between two collections of what is new. */
-const YOUNG_BYTES = 8 * MIB;
+const YOUNG_BYTES = 4 * MIB;
 /** Far more than it takes. */
 const MOST_TRIES = 2_000;
 
@@ -12,12 +12,12 @@ const MOST_TRIES = 2_000;
  * large is loaded; the flags are V8's own, known to all Node versions that run logkeep.
  */
 export function keepMemoryLow(): void {
-  setFlagsFromString('--heap-growing-percent=40');
+  setFlagsFromString('--heap-growing-percent=30');
   setFlagsFromString('--semi-space-growth-factor=1');
 }
 
 /**
- * Makes room for 8 MB of new objects instead of the one that `keepMemoryLow` leaves it at: the fewer collections there
+ * Makes room for 4 MB of new objects instead of the one that `keepMemoryLow` leaves it at: the fewer collections there
  * are, the more of a page's objects are gone before they are copied. For who reads much; takes some 15 ms.
  */
 export function makeRoomForNew(): void {

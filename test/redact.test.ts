@@ -46,7 +46,7 @@ test.each(
     'Upstash-Signature DD-Application-Key Ocp-Apim-Subscription-Key X-Functions-Key X-Vercel-Protection-Bypass'
   ).split(' '),
 )('without settings %s is hidden, and what QStash forwards under that name', (name) => {
-  const { hides, mayHide } = createRedactor(randomBytes(32));
+  const { hides } = createRedactor(randomBytes(32));
   for (const prefix of [
     '',
     'Upstash-Forward-',
@@ -55,7 +55,6 @@ test.each(
   ])
     for (const spelling of [name, name.toLowerCase(), name.toUpperCase()]) {
       expect(hides(prefix + spelling)).toBe(true);
-      expect(mayHide(`{"A":["b"],"${prefix}${spelling}":["c"]}`)).toBe(true);
     }
 });
 
@@ -65,9 +64,8 @@ test.each(
     'X-Api-Key-Id X-Hub-Signature-255 Idempotency-Key Secret-Santa *-token-x'
   ).split(' '),
 )('without settings %s is shown', (name) => {
-  const { hides, mayHide } = createRedactor(randomBytes(32));
+  const { hides } = createRedactor(randomBytes(32));
   expect(hides(name)).toBe(false);
-  expect(mayHide(`{"${name}":["a-token","authorization"],"B":[] }`)).toBe(false);
 });
 
 test.each([
@@ -85,63 +83,24 @@ test.each([
   'Upstash_Forward_Proxy_Authorization',
   'Upstash-Forward- Cookie',
 ])('without settings "%s" is hidden: what servers take for a name is that name', (name) => {
-  const { hides, mayHide } = createRedactor(randomBytes(32));
+  const { hides } = createRedactor(randomBytes(32));
   expect(hides(name)).toBe(true);
-  expect(mayHide(`{"A":["b"],"${name}":["c"]}`)).toBe(true);
-  expect(mayHide(`{"A":["b"],"${name}" : ["c"]}`)).toBe(true);
 });
 
 test('a name of the settings is compared as one of a header is', () => {
-  const { hides, mayHide } = createRedactor(randomBytes(32), [' X_Mine ', 'upstash-forward-y']);
+  const { hides } = createRedactor(randomBytes(32), [' X_Mine ', 'upstash-forward-y']);
   for (const name of ['x-mine', 'X_MINE', 'x-mine ', 'Upstash-Forward-X_Mine', 'Upstash-Forward-Y']) {
     expect(hides(name)).toBe(true);
-    expect(mayHide(`{"${name}":[]}`)).toBe(true);
   }
   expect(hides('y')).toBe(false);
 });
 
 test('a list of the settings is what it says: names, to the letter', () => {
-  const { hides, mayHide } = createRedactor(randomBytes(32), ['x-mine', '*-mine', 'x.y']);
+  const { hides } = createRedactor(randomBytes(32), ['x-mine', '*-mine', 'x.y']);
   expect(['X-Mine', '*-mine', 'x.y'].every(hides)).toBe(true);
   const shown = ['x-your-mine', 'x-y', 'Authorization', 'x-a-token'];
   expect(shown.some(hides)).toBe(false);
-  expect(mayHide('{"Authorization":["x-mine"],"x-a-token":[]}')).toBe(false);
-  expect(createRedactor(randomBytes(32), []).mayHide('{"Authorization":["a"]}')).toBe(false);
-});
-
-test('where no name can be hidden, none is: whatever the names, the list and the spaces between', () => {
-  const part = fc.constantFrom(
-    ...['token', 'api-key', 'apikey', 'secret', 'signature', '256', 'x', 'y', 'authorization', 'cookie', 'a'],
-  );
-  const header = fc
-    .tuple(
-      fc.array(fc.constantFrom('Upstash-Forward-', 'upstash-failure-callback-forward-', 'Forward-', ' '), {
-        maxLength: 2,
-      }),
-      fc.array(part, { minLength: 1, maxLength: 4 }),
-      fc.constantFrom('-', '_'),
-      fc.boolean(),
-      fc.constantFrom('', ' ', '  '),
-    )
-    .map(([prefixes, parts, between, upper, behind]) => {
-      const name = parts.join(between);
-      return prefixes.join('') + (upper ? name.toUpperCase() : name) + behind;
-    });
-  const lists = fc.constantFrom(
-    REDACTED_HEADERS,
-    ['x-y'],
-    ['a', 'x-y', 'x-token'],
-    [...REDACTED_HEADERS, 'y-a'],
-  );
-  const space = fc.constantFrom('', ' ', '\n\t ');
-  fc.assert(
-    fc.property(fc.array(header), lists, space, space, (names, list, before, after) => {
-      const { hides, mayHide } = createRedactor(Buffer.alloc(32, 7), list);
-      const members = names.map((one) => `"${one}"${before}:${after}["-token","x"]`);
-      if (names.some(hides)) expect(mayHide(`{${members.join(`,${after}`)}}`)).toBe(true);
-    }),
-    { numRuns: 3000 },
-  );
+  expect(createRedactor(randomBytes(32), []).hides('Authorization')).toBe(false);
 });
 
 test('docs/settings.md names all that is hidden without settings', () => {

@@ -1,3 +1,4 @@
+import { decodeBase64 } from '../base64.ts';
 import { escapeJson, escapeText, needsEscape } from '../escape.ts';
 import { inspect } from '../json-scan.ts';
 import type { Ms } from '../model.ts';
@@ -248,40 +249,4 @@ function isTexts(values: unknown): values is readonly string[] {
     if (typeof values[index] !== 'string') return false;
   }
   return true;
-}
-
-/** Whether the ASCII from `from` to `to` is such as `decodeBase64` takes. */
-export function isBase64(bytes: Uint8Array, from: number, to: number): boolean {
-  if ((to - from) % 4 !== 0) return false;
-  if (to === from) return true;
-  const padding = bytes[to - 1] !== EQUALS ? 0 : bytes[to - 2] !== EQUALS ? 1 : 2;
-  const end = to - padding;
-  let last = 0;
-  for (let at = from; at < end; at += 1) {
-    last = SEXTET[bytes[at] as number] as number;
-    if (last < 0) return false;
-  }
-  // The bits of the last digit beyond the last byte must be 0.
-  return (last & (padding === 2 ? 15 : padding === 1 ? 3 : 0)) === 0;
-}
-
-const EQUALS = 61;
-const SEXTET = new Int8Array(256).fill(-1);
-for (const [value, digit] of [
-  ...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/',
-].entries()) {
-  SEXTET[digit.charCodeAt(0)] = value;
-}
-
-/** The bytes of standard base64 that encodes back to the same text, else null. */
-export function decodeBase64(text: string): Buffer | null {
-  const { length } = text;
-  if (length === 0) return Buffer.alloc(0);
-  if (length % 4 !== 0) return null;
-  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
-  // The decoder also takes the URL's alphabet, and skips what is in no alphabet: the length then tells.
-  const bytes = Buffer.from(text, 'base64');
-  if (bytes.length !== (length / 4) * 3 - padding || text.includes('-') || text.includes('_')) return null;
-  const tail = bytes.length - (bytes.length % 3 || 3);
-  return bytes.toString('base64', tail) === text.slice((tail / 3) * 4) ? bytes : null;
 }

@@ -18,7 +18,8 @@ export interface ColumnForms {
   timestamptz: Ms;
   /** 32 hex digits, lower case */
   uuid: string;
-  bytea: Uint8Array;
+  /** the bytes, or where their standard base64 stands */
+  bytea: Uint8Array | Utf8;
   int4: number;
   /** a safe integer or a bigint */
   int8: number | bigint;
@@ -109,4 +110,6 @@ export interface RowParts {
 export interface Part {
   readonly key: string;
   readonly values: readonly Value[];
+  /** The batch that has taken this very part, left here by whoever stages it, so that its key is made but once. */
+  takenBy?: object | null;
 }

@@ -1,3 +1,4 @@
+import { base64Bytes, decodeInto } from '../base64.ts';
 import type { ColumnType, Utf8 } from '../sources/tables.ts';
 
 const TEXT_OID = 25;
@@ -22,7 +23,10 @@ export const WRITE: Readonly<Record<ColumnType, Write>> = {
   'text[]': (writer, value: readonly string[]) => writer.textArray(value),
   timestamptz: (writer, value: number) => writer.timestamp(value),
   uuid: (writer, value: string) => writer.uuid(value),
-  bytea: (writer, value: Uint8Array) => writer.sizedBytes(value),
+  bytea: (writer, value: Uint8Array | Utf8) => {
+    if (value instanceof Uint8Array) writer.sizedBytes(value);
+    else writer.base64Slice(value);
+  },
   int4: (writer, value: number) => {
     writer.int32(4);
     writer.int32(value);
@@ -138,6 +142,14 @@ export class BinaryWriter {
     const buffer = this.#buffer;
     if (to - from < NATIVE_FROM) for (let at = from; at < to; at++) buffer[this.at++] = bytes[at] as number;
     else this.at += bytes.copy(buffer, this.at, from, to);
+  }
+
+  base64Slice({ bytes, from, to }: Utf8): void {
+    const length = base64Bytes(bytes, from, to);
+    this.int32(length);
+    this.#room(length);
+    decodeInto(this.#buffer, this.at, bytes, from, to);
+    this.at += length;
   }
 
   jsonbSlice({ bytes, from, to }: Utf8): void {

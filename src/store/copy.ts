@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import type pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
-import type { Stage, Value } from '../sources/tables.ts';
+import type { Part, Stage, Value } from '../sources/tables.ts';
 import { BinaryWriter, WRITE, type Write } from './binary.ts';
+import { KeyIndex } from './key-index.ts';
 import { RowIndex } from './row-index.ts';
 
 const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
@@ -25,6 +26,13 @@ export class StageBuffer {
   readonly #compared: readonly boolean[];
   readonly #writer = new BinaryWriter();
   readonly #index: RowIndex;
+  /** Which of the rows each part went to, by its key. */
+  readonly #parts = new KeyIndex();
+  /** What is folded, filled again batch by batch: what lives as long as a batch is dear to collect. */
+  readonly #rows: Value[][] = [];
+  #rowsUsed = 0;
+  /** Tells batches apart. */
+  #batch = {};
 
   constructor(stage: Stage) {
     this.stage = stage;
@@ -44,10 +52,14 @@ export class StageBuffer {
     this.#writer.at = 0;
     this.#writer.bytes(SIGNATURE);
     this.#index.clear();
+    for (let index = 0; index < this.#rowsUsed; index += 1) this.#rows[index]?.fill(null);
+    this.#rowsUsed = 0;
+    this.#parts.clear();
+    this.#batch = {};
   }
 
   get empty(): boolean {
-    return this.#writer.at === SIGNATURE.length;
+    return this.#writer.at === SIGNATURE.length && this.#rowsUsed === 0;
   }
 
   /** Adds a row. */
@@ -74,6 +86,37 @@ export class StageBuffer {
     return known ? 'known' : 'clash';
   }
 
+  /** Adds the row of a part that entries share: once for each key, or what the stage folds of all of them. */
+  share(part: Part): void {
+    const { fold } = this.stage;
+    if (fold === undefined) {
+      if (part.takenBy === this.#batch) return;
+      part.takenBy = this.#batch;
+    }
+    const row = this.#parts.place(part.key, this.#rowsUsed);
+    if (row >= 0) fold?.(this.#rows[row] as Value[], part.values);
+    else if (fold === undefined) this.append(part.values);
+    else this.#keep(part.values);
+  }
+
+  #keep(values: readonly Value[]): void {
+    const row = this.#rows[this.#rowsUsed] ?? [];
+    for (let column = 0; column < values.length; column += 1) row[column] = values[column] as Value;
+    this.#rows[this.#rowsUsed] = row;
+    this.#rowsUsed += 1;
+  }
+
+  #writeShared(): void {
+    for (let index = 0; index < this.#rowsUsed; index += 1) {
+      const row = this.#rows[index] as Value[];
+      this.append(row);
+      // What it holds may be long.
+      row.fill(null);
+    }
+    this.#rowsUsed = 0;
+    this.#parts.clear();
+  }
+
   #isSame(row: number, other: number): boolean {
     const bytes = this.#writer.buffer;
     let [a, b] = [row + 2, other + 2];
@@ -88,6 +131,7 @@ export class StageBuffer {
 
   /** All rows between signature and trailer; valid until the next change. */
   encoded(): Buffer {
+    this.#writeShared();
     const end = this.#writer.at;
     this.#writer.int16(TRAILER);
     const all = this.#writer.done();

@@ -1,5 +1,5 @@
 import { isRow, type Reject, type Row } from '../sources/source.ts';
-import type { Part, SourceTables, Value } from '../sources/tables.ts';
+import type { SourceTables } from '../sources/tables.ts';
 import type { BatchContent } from '../sync/ledger.ts';
 import { StageBuffer } from './copy.ts';
 
@@ -26,7 +26,6 @@ interface WaitingPage {
 export class StagedBatch implements BatchContent {
   readonly #buffers: readonly StageBuffer[];
   readonly #rejects: Reject[] = [];
-  readonly #shared: readonly Map<string, Value[] | null>[];
   readonly #days = new Set<number>();
   /** The day of the row before, in days since the epoch. */
   #day = Number.NaN;
@@ -45,7 +44,6 @@ export class StagedBatch implements BatchContent {
     this.#buffers = buffers;
     this.#waits = waits;
     this.#most = isFirst ? MOST_OF_FIRST : MOST;
-    this.#shared = tables.stages.map(() => new Map());
   }
 
   /** Entries taken so far, each counted once: rows, known ones and rejects. */
@@ -119,13 +117,10 @@ export class StagedBatch implements BatchContent {
   /** The stages with their rows encoded; null where there are none. Nothing may be added after it, nor wait. */
   seal(): readonly { readonly stage: StageBuffer['stage']; readonly encoded: Buffer | null }[] {
     if (this.waits) throw new Error('a batch was sealed whose rows are not made');
-    return this.#buffers.map((buffer, index) => {
-      for (const folded of this.#shared[index]?.values() ?? []) {
-        if (folded !== null) buffer.append(folded);
-      }
-      this.#shared[index]?.clear();
-      return { stage: buffer.stage, encoded: buffer.empty ? null : buffer.encoded() };
-    });
+    return this.#buffers.map((buffer) => ({
+      stage: buffer.stage,
+      encoded: buffer.empty ? null : buffer.encoded(),
+    }));
   }
 
   #takeWaiting(): readonly WaitingPage[] {
@@ -143,18 +138,7 @@ export class StagedBatch implements BatchContent {
     if (added !== 'added') return;
     for (let index = 0; index < shared.length; index++) {
       const part = shared[index];
-      if (part !== null && part !== undefined) this.#share(index + 1, part);
+      if (part !== null && part !== undefined) (this.#buffers[index + 1] as StageBuffer).share(part);
     }
-  }
-
-  #share(index: number, part: Part): void {
-    const shared = this.#shared[index] as Map<string, Value[] | null>;
-    const buffer = this.#buffers[index] as StageBuffer;
-    const { fold } = buffer.stage;
-    const kept = shared.get(part.key);
-    if (kept === undefined) {
-      if (fold === undefined) buffer.append(part.values);
-      shared.set(part.key, fold === undefined ? null : part.values.slice());
-    } else if (kept !== null) fold?.(kept, part.values);
   }
 }

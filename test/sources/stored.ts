@@ -9,7 +9,7 @@ export function partsOf(row: Row): readonly (Part | null)[] {
     (part) =>
       part && {
         key: part.key,
-        values: part.values.map((value) => (isUtf8(value) ? { ...value } : value)),
+        values: part.values.map((value) => (isUtf8(value) ? kept(value) : value)),
       },
   );
 }
@@ -30,6 +30,10 @@ function storedPart(part: Part, stage: Stage | undefined): StoredRow {
     row[name] = value === null ? null : storedValue(type, isUtf8(value) ? textOf(value) : value);
   }
   return row;
+}
+
+function kept({ bytes, from, to }: Utf8): Utf8 {
+  return { bytes: Buffer.from(bytes.subarray(from, to)), from: 0, to: to - from };
 }
 
 function isUtf8(value: Value): value is Utf8 {
@@ -55,7 +59,7 @@ function storedValue(type: string, value: unknown): StoredValue {
     case 'timestamptz':
       return integer(value, 0n, 253_402_300_800_000n, Number);
     case 'bytea':
-      return Buffer.from(value as Uint8Array);
+      return typeof value === 'string' ? Buffer.from(value, 'base64') : Buffer.from(value as Uint8Array);
     case 'uuid':
       if (!/^[0-9a-f]{32}$/.test(String(value))) throw new Error('uuid: expected 32 hex digits');
       return String(value);

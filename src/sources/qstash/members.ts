@@ -1,3 +1,4 @@
+import { isBase64 } from '../../base64.ts';
 import type { Redactor } from '../../redact.ts';
 import {
   BACKSLASH,
@@ -12,9 +13,11 @@ import {
   valueFrom,
   valueTo,
 } from '../../tape/tape.ts';
-import { decodeBase64, type FieldKind, headersJson, isBase64, storableMs } from '../fields.ts';
+import type { Texts } from '../../tape/texts.ts';
+import { type FieldKind, headersJson, storableMs } from '../fields.ts';
 import type { Utf8Slot, Value } from '../tables.ts';
 import { createSlots, isTextList, isUsualText, pointAt } from '../usual.ts';
+import { ShownHeaders } from './shown-headers.ts';
 
 /** Whether a member, which is not odd, fits a column of this kind as it stands there. */
 export function isUsual(tape: Tape, member: number, fieldKind: FieldKind): boolean {
@@ -45,34 +48,43 @@ export function isUsual(tape: Tape, member: number, fieldKind: FieldKind): boole
 export class ColumnReader {
   readonly #slots: readonly Utf8Slot[];
   readonly #redactor: Redactor;
+  readonly #texts: Texts;
+  /** Of the columns that hold any. */
+  readonly #headers: (ShownHeaders | undefined)[] = [];
 
-  constructor(columns: number, redactor: Redactor) {
+  constructor(columns: number, redactor: Redactor, texts: Texts) {
     this.#slots = createSlots(columns);
     this.#redactor = redactor;
+    this.#texts = texts;
   }
 
   value(tape: Tape, member: number, column: number, fieldKind: FieldKind): Value {
     switch (fieldKind) {
       case 'text':
         return kindOf(tape, member) === KIND.text
-          ? this.#place(tape, member, column)
+          ? pointAt(this.#slot(column), tape, member)
           : memberText(tape, member);
       case 'texts':
         return JSON.parse(memberJson(tape, member)) as string[];
       case 'bytes':
-        return decodeBase64(memberText(tape, member));
-      case 'headers': {
-        const json = memberJson(tape, member);
-        return tape.encoding !== 'latin1' || this.#redactor.mayHide(json)
-          ? headersJson(JSON.parse(json), this.#redactor)
-          : this.#place(tape, member, column);
-      }
+        return pointAt(this.#slot(column), tape, member);
+      case 'headers':
+        return this.#shown(tape, member, column);
       default:
         return memberInteger(tape, member);
     }
   }
 
-  #place(tape: Tape, member: number, column: number): Value {
-    return pointAt(this.#slots[column] as Utf8Slot, tape, member);
+  #shown(tape: Tape, member: number, column: number): Value {
+    this.#headers[column] ??= new ShownHeaders(this.#redactor, this.#texts);
+    const slot = this.#slot(column);
+    const headers = this.#headers[column];
+    return headers.show(slot, tape, member)
+      ? slot
+      : headersJson(JSON.parse(memberJson(tape, member)), this.#redactor);
+  }
+
+  #slot(column: number): Utf8Slot {
+    return this.#slots[column] as Utf8Slot;
   }
 }

@@ -1,5 +1,6 @@
 import type { Ms } from '../../model.ts';
 import type { Merge, Stage, StageColumn, Value } from '../tables.ts';
+import type { SharedValue } from './request.ts';
 
 /** What one entry says of its message, in the order of the stage. */
 const COLUMNS = [
@@ -75,7 +76,7 @@ export interface MessageFacts {
   readonly error: string | null;
   readonly responseStatus: number | null;
   /** queue_name, schedule_id, topic_name, endpoint_name and labels. */
-  readonly shared: readonly (string | readonly string[] | null)[];
+  readonly shared: readonly SharedValue[];
 }
 
 /** The message's row after this entry alone, written over `values`. */

@@ -106,7 +106,10 @@ function readEntry(
   return {
     timeMs,
     key: `${id}:${timeMs}`,
-    parts: () => ({ entry: values, shared: [request.part, { key: messageId, values: message }] }),
+    parts: () => ({
+      entry: values,
+      shared: [request.part, { key: values[MESSAGE_ID] as string, values: message }],
+    }),
     rawText: () => rawText(entry, redactor),
   };
 }

@@ -12,19 +12,19 @@ import {
   KIND,
   kindOf,
   memberInteger,
-  memberText,
   type Tape,
   UNICODE,
   valueFrom,
   valueTo,
 } from '../../tape/tape.ts';
+import { Texts } from '../../tape/texts.ts';
 import { timeFlaw } from '../entry.ts';
 import type { FieldKind } from '../fields.ts';
 import type { Row } from '../source.ts';
 import type { Part, RowParts, Value } from '../tables.ts';
 import { columnOf, FIELD, IDENTITY } from './fields.ts';
 import { ColumnReader, isUsual } from './members.ts';
-import { MESSAGE_STAGE, messageValues, RANK } from './message.ts';
+import { MESSAGE_STAGE, type MessageFacts, messageValues, RANK } from './message.ts';
 import { createRequestMemory, type RequestMemory } from './request-memory.ts';
 import { Sent } from './sent.ts';
 import { tables } from './table.ts';
@@ -103,6 +103,7 @@ class QuickReader {
   readonly redactor: Redactor;
   readonly #memory: RequestMemory;
   readonly #told = new ToldBytes();
+  readonly #texts = new Texts();
   /** The entry whose members were looked up last. */
   #tape: Tape | null = null;
   #index = -1;
@@ -117,13 +118,24 @@ class QuickReader {
     key: '',
     values: MESSAGE_STAGE.columns.map(() => null),
   };
+  readonly #facts: { -readonly [Fact in keyof MessageFacts]: MessageFacts[Fact] } = {
+    messageId: '',
+    timeMs: 0,
+    id: '',
+    rank: 0,
+    state: null,
+    url: null,
+    error: null,
+    responseStatus: null,
+    shared: [],
+  };
   readonly #shared: (Part | null)[] = [null, this.#message];
   readonly #parts: RowParts = { entry: this.#values, shared: this.#shared };
 
   constructor(redactor: Redactor) {
     this.redactor = redactor;
-    this.#columns = new ColumnReader(COLUMNS.length, redactor);
-    this.#memory = createRequestMemory(redactor);
+    this.#columns = new ColumnReader(COLUMNS.length, redactor, this.#texts);
+    this.#memory = createRequestMemory(redactor, this.#texts);
   }
 
   read(tape: Tape, index: number, now: Ms): Row | null {
@@ -145,7 +157,7 @@ class QuickReader {
     const { tape, index, id, timeMs } = row;
     if (this.#tape !== tape || this.#index !== index) this.#look(tape, index, false);
     const idMember = this.#own[COLUMN.messageId] as number;
-    const { messageId, request } = this.#memory.read(tape, idMember, this.#sent);
+    const sent = this.#memory.read(tape, idMember, this.#sent);
     const values = this.#values;
     for (let column = 0; column < values.length; column += 1) {
       const member = this.#own[column] as number;
@@ -154,26 +166,22 @@ class QuickReader {
     }
     values[COLUMN.time] = timeMs;
     values[COLUMN.entryId] = id;
-    values[COLUMN.requestHash] = request.hash;
-    values[COLUMN.escaped] = request.escaped;
+    values[COLUMN.requestHash] = sent.hash;
+    values[COLUMN.escaped] = sent.escaped;
     const state = this.#state(tape) ?? null;
-    const message = this.#message;
-    message.key = messageId;
-    messageValues(
-      {
-        messageId,
-        timeMs,
-        id,
-        rank: state === null ? 0 : (RANK[state] as number),
-        state,
-        url: this.#text(tape, COLUMN.url),
-        error: this.#text(tape, COLUMN.error),
-        responseStatus: values[COLUMN.responseStatus] as number | null,
-        shared: request.shared,
-      },
-      message.values,
-    );
-    this.#shared[0] = request.part;
+    const facts = this.#facts;
+    facts.messageId = sent.messageId;
+    facts.timeMs = timeMs;
+    facts.id = id;
+    facts.rank = state === null ? 0 : (RANK[state] as number);
+    facts.state = state;
+    facts.url = this.#text(tape, COLUMN.url);
+    facts.error = this.#text(tape, COLUMN.error);
+    facts.responseStatus = values[COLUMN.responseStatus] as number | null;
+    facts.shared = sent.shared;
+    this.#message.key = sent.messageId;
+    messageValues(facts, this.#message.values);
+    this.#shared[0] = sent.part;
     return this.#parts;
   }
 
@@ -226,6 +234,6 @@ class QuickReader {
   /** A text that outlives the page. */
   #text(tape: Tape, column: number): string | null {
     const member = this.#own[column] as number;
-    return member < 0 ? null : memberText(tape, member);
+    return member < 0 ? null : this.#texts.of(tape, member);
   }
 }

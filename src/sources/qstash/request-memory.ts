@@ -11,9 +11,10 @@ import {
   valueFrom,
   valueTo,
 } from '../../tape/tape.ts';
+import type { Texts } from '../../tape/texts.ts';
 import type { QstashField } from './fields.ts';
-import { type Request, readRequest } from './request.ts';
-import { type Sent, SentReader } from './sent.ts';
+import { readRequest } from './request.ts';
+import { type Sent, SentMessage, SentReader } from './sent.ts';
 
 /** So many messages are remembered, and so many slabs of what was sent: 8 MiB in all. */
 const REMEMBERED = 5_000;
@@ -23,32 +24,32 @@ const SLABS = 32;
 /** What is longer is not remembered, but read from each entry: a slab of its own would have no bound. */
 const SLAB_BYTES = 256 * 1024;
 
-/** A message, and what was sent with it. */
-export interface Remembered {
-  readonly messageId: string;
-  readonly request: Request;
-}
-
 /** Reads what was sent, exactly, and knows it again by its bytes. */
 export interface RequestMemory {
-  /** Of the entry whose message id is the text of `id`, a member without escapes. */
-  read(tape: Tape, id: number, sent: Sent): Remembered;
+  /** Of the entry whose message id is the text of `id`, a member without escapes; valid until the next is read. */
+  read(tape: Tape, id: number, sent: Sent): SentMessage;
 }
 
-interface Place extends Remembered {
-  /** Of the slab: the message's id, then the members' names and values as they came, one behind the other. */
-  readonly slab: Buffer;
-  readonly from: number;
-  readonly sentFrom: number;
-  readonly to: number;
+/** A message that is remembered. */
+interface Place {
+  readonly message: SentMessage;
+  /** Where its id, then the members' names and values as they came stand, one behind the other. */
+  slab: Buffer;
+  from: number;
+  sentFrom: number;
+  to: number;
 }
 
 /** The service repeats what was sent in each of a message's entries: all but the first are only compared. */
-export function createRequestMemory(redactor: Redactor): RequestMemory {
-  const reader = new SentReader(redactor);
+export function createRequestMemory(redactor: Redactor, texts: Texts): RequestMemory {
+  const reader = new SentReader(redactor, texts);
   /** By the bytes of the messages' ids: a string of each entry's would cost more than all the rest. */
   let slots: (Place | null)[] = new Array(FIRST_SLOTS).fill(null);
   let known = 0;
+  /** Those known, and behind them those forgotten, which are filled again: what lives as long as a few pages is dear. */
+  const places: Place[] = [];
+  /** One that is not remembered. */
+  const lone = new SentMessage(reader);
   // Large buffers for many messages, filled again and again: one each would cost more than what it holds.
   const slabs: Buffer[] = [];
   let slab: Buffer = Buffer.alloc(0);
@@ -73,25 +74,33 @@ export function createRequestMemory(redactor: Redactor): RequestMemory {
     filled = 0;
   }
 
-  function remember(tape: Tape, id: number, sent: Sent): Place {
+  function remember(tape: Tape, id: number, sent: Sent, place: Place): void {
     const { bytes } = tape;
-    const from = at;
-    const sentFrom = at + valueTo(tape, id) - valueFrom(tape, id);
+    place.slab = slab;
+    place.from = at;
     at += bytes.copy(slab, at, valueFrom(tape, id), valueTo(tape, id));
+    place.sentFrom = at;
     for (let index = 0; index < sent.count; index += 1) {
       const member = sent.members[index] as number;
       at += bytes.copy(slab, at, nameFrom(tape, member), memberTo(tape, member));
     }
-    const { messageId, request } = readSent(tape, id, sent);
-    return { messageId, request, slab, from, sentFrom, to: at };
+    place.to = at;
+    readSent(tape, id, sent, place.message);
   }
 
-  function readSent(tape: Tape, id: number, sent: Sent): Remembered {
+  function readSent(tape: Tape, id: number, sent: Sent, message: SentMessage): SentMessage {
     const messageId = memberText(tape, id);
-    const request =
-      reader.read(messageId) ??
-      readRequest({ messageId, value: valuesOf(tape, sent), odd: null, plain: true }, redactor);
-    return { messageId, request };
+    if (!reader.read(messageId, message)) {
+      const value = valuesOf(tape, sent);
+      message.take(messageId, readRequest({ messageId, value, odd: null, plain: true }, redactor));
+    }
+    return message;
+  }
+
+  function newPlace(): Place {
+    places[known] ??= { message: new SentMessage(reader), slab, from: 0, sentFrom: 0, to: 0 };
+    known += 1;
+    return places[known - 1] as Place;
   }
 
   /** The slot of the message whose id these bytes are: its own, or the free one where it belongs. */
@@ -119,16 +128,16 @@ export function createRequestMemory(redactor: Redactor): RequestMemory {
       const to = valueTo(tape, id);
       reader.show(tape, sent);
       const found = slots[slotOf(bytes, from, to)] as Place | null;
-      if (found !== null && isSame(tape, sent, found)) return found;
+      if (found !== null && isSame(tape, sent, found)) return found.message;
       const length = bytesOf(tape, id, sent);
-      if (length > SLAB_BYTES) return readSent(tape, id, sent);
+      if (length > SLAB_BYTES) return readSent(tape, id, sent, lone);
       makeRoom(length);
       if (known * 2 >= slots.length) grow();
       const slot = slotOf(bytes, from, to);
-      if (slots[slot] === null) known += 1;
-      const place = remember(tape, id, sent);
+      const place = slots[slot] ?? newPlace();
+      remember(tape, id, sent, place);
       slots[slot] = place;
-      return place;
+      return place.message;
     },
   };
 }

@@ -5,6 +5,9 @@ import { columnOf, FIELD, type QstashField, SPELLING } from './fields.ts';
 import { tables } from './table.ts';
 import { told } from './told.ts';
 
+/** A value that a message takes from what was sent. */
+export type SharedValue = string | readonly string[] | null;
+
 /** What was sent: its row, and what the message takes from it. */
 export interface Request {
   /** Null: the entry says nothing about what was sent. */
@@ -12,7 +15,7 @@ export interface Request {
   /** 32 hex digits */
   readonly hash: string | null;
   /** queue_name, schedule_id, topic_name, endpoint_name and labels, for the message. */
-  readonly shared: readonly (string | readonly string[] | null)[];
+  readonly shared: readonly SharedValue[];
   readonly escaped: boolean;
 }
 
@@ -43,10 +46,11 @@ export const SHARED = ['queue_name', 'schedule_id', 'topic_name', 'endpoint_name
   columnOf(1, name),
 );
 
-const LABELS = SHARED.indexOf(columnOf(1, 'labels'));
+/** Where `labels` stands among them. */
+export const LABELS = SHARED.indexOf(columnOf(1, 'labels'));
 
 /** What an entry says that tells nothing of what was sent. */
-export const NOTHING: Request = { part: null, hash: null, shared: SHARED.map(() => null), escaped: false };
+const NOTHING: Request = { part: null, hash: null, shared: SHARED.map(() => null), escaped: false };
 
 /** What an entry says was sent, hidden with `redactor`. */
 export function readRequest({ messageId, value, odd, plain }: EntryFields, redactor: Redactor): Request {
@@ -76,12 +80,12 @@ function requestOf(messageId: string, values: Value[], digest: string, escaped: 
   values[REQUEST_COLUMN.hash] = hash;
   values[REQUEST_COLUMN.messageId] = messageId;
   values[REQUEST_COLUMN.escaped] = escaped;
-  const shared = SHARED.map((column) => values[column] as string | readonly string[] | null);
+  const shared = SHARED.map((column) => values[column] as SharedValue);
   const label = values[REQUEST_COLUMN.label] as string | null;
   return { part: { key: `${messageId}:${hash}`, values }, hash, shared: labelled(shared, label), escaped };
 }
 
 /** What a message takes from what was sent: where there are no labels, the one label is all of them. */
-export function labelled(shared: Request['shared'], label: string | null): Request['shared'] {
+function labelled(shared: Request['shared'], label: string | null): Request['shared'] {
   return label === null || shared[LABELS] !== null ? shared : shared.with(LABELS, [label]);
 }

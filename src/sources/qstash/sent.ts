@@ -1,9 +1,10 @@
 import type { Redactor } from '../../redact.ts';
-import { KIND, kindOf, memberJson, memberText, type Tape } from '../../tape/tape.ts';
+import { KIND, kindOf, memberJson, type Tape } from '../../tape/tape.ts';
+import type { Texts } from '../../tape/texts.ts';
 import type { Part, Value } from '../tables.ts';
 import { FIELD, type QstashField } from './fields.ts';
 import { ColumnReader, isUsual } from './members.ts';
-import { labelled, NOTHING, REQUEST_COLUMN, REQUEST_FIELDS, type Request, SHARED } from './request.ts';
+import { LABELS, REQUEST_COLUMN, REQUEST_FIELDS, type Request, SHARED, type SharedValue } from './request.ts';
 import { tables } from './table.ts';
 import { told } from './told.ts';
 import { ToldBytes, tellMember } from './told-bytes.ts';
@@ -24,21 +25,71 @@ export class Sent {
 const NAMES_TOLD = REQUEST_FIELDS.map(({ name }) => Buffer.from(told(name, undefined)));
 const COLUMNS = tables.stages[1]?.columns.length ?? 0;
 
+/** A message and what was sent with it, to be filled anew for another message. */
+export class SentMessage implements Request, Part {
+  messageId = '';
+  part: Part | null = null;
+  hash: string | null = null;
+  escaped = false;
+  takenBy: object | null = null;
+  shared: readonly SharedValue[] = [];
+  /** Filled where `shared` is made here. */
+  readonly #own: SharedValue[] = SHARED.map(() => null);
+  readonly #reader: SentReader;
+
+  constructor(reader: SentReader) {
+    this.#reader = reader;
+  }
+
+  /** Takes over what another reader made of it. */
+  take(messageId: string, { part, hash, shared, escaped }: Request): void {
+    this.messageId = messageId;
+    this.part = part;
+    this.hash = hash;
+    this.shared = shared;
+    this.escaped = escaped;
+    this.takenBy = null;
+  }
+
+  /** Begins a message that nothing was sent with, yet; gives what is to be told of `shared`. */
+  begin(messageId: string): SharedValue[] {
+    this.take(messageId, { part: null, hash: null, shared: this.#own.fill(null), escaped: false });
+    return this.#own;
+  }
+
+  /** From here on its part is the row that the reader makes of the entry shown. */
+  end(hash: string): void {
+    this.part = this;
+    this.hash = hash;
+  }
+
+  get key(): string {
+    return `${this.messageId}:${this.hash}`;
+  }
+
+  /** The row of stage 1, of the entry that the reader was shown last; written over by the next. */
+  get values(): readonly Value[] {
+    return this.#reader.values(this);
+  }
+}
+
 /**
  * Reads what was sent straight from its bytes: the very request that `readRequest` would make. Its row is made only when
  * asked for, of the entry that was shown last: all of a message say the same.
  */
 export class SentReader {
   readonly #redactor: Redactor;
+  readonly #texts: Texts;
   readonly #content = new ToldBytes();
   readonly #columns: ColumnReader;
   readonly #values: Value[] = Array.from({ length: COLUMNS }, () => null);
   #tape: Tape | null = null;
   #sent = new Sent();
 
-  constructor(redactor: Redactor) {
+  constructor(redactor: Redactor, texts: Texts) {
     this.#redactor = redactor;
-    this.#columns = new ColumnReader(COLUMNS, redactor);
+    this.#texts = texts;
+    this.#columns = new ColumnReader(COLUMNS, redactor, texts);
   }
 
   /** From here on rows are made of this entry. */
@@ -47,32 +98,27 @@ export class SentReader {
     this.#sent = sent;
   }
 
-  /** What the entry shown says was sent; null where a value is not as usual. */
-  read(messageId: string): Request | null {
+  /** Reads what the entry shown says was sent into `message`; false where a value is not as usual. */
+  read(messageId: string, message: SentMessage): boolean {
     const tape = this.#tape as Tape;
     const { members, fields, count } = this.#sent;
-    if (count === 0) return NOTHING;
-    const shared: (string | readonly string[] | null)[] = SHARED.map(() => null);
+    const shared = message.begin(messageId);
+    if (count === 0) return true;
     let label: string | null = null;
     for (let index = 0; index < count; index += 1) {
       const member = members[index] as number;
       const { kind, column } = fields[index] as QstashField;
-      if (!isUsual(tape, member, kind)) return null;
+      if (!isUsual(tape, member, kind)) return false;
       const place = SHARED.indexOf(column);
-      if (place >= 0) shared[place] = outliving(tape, member);
-      else if (column === REQUEST_COLUMN.label) label = memberText(tape, member);
+      if (place >= 0) shared[place] = this.#outliving(tape, member);
+      else if (column === REQUEST_COLUMN.label) label = this.#texts.of(tape, member);
     }
-    const hash = this.#digest(tape).slice(0, 32);
-    return {
-      part: new SentPart(this, messageId, hash),
-      hash,
-      shared: labelled(shared, label),
-      escaped: false,
-    };
+    if (label !== null) shared[LABELS] ??= [label];
+    message.end(this.#digest(tape).slice(0, 32));
+    return true;
   }
 
-  /** The row of stage 1, of the entry shown; written over by the next. */
-  values(messageId: string, hash: string): readonly Value[] {
+  values({ messageId, hash }: SentMessage): readonly Value[] {
     const tape = this.#tape as Tape;
     const { members, fields, count } = this.#sent;
     const values = this.#values.fill(null);
@@ -84,6 +130,13 @@ export class SentReader {
     values[REQUEST_COLUMN.hash] = hash;
     values[REQUEST_COLUMN.escaped] = false;
     return values;
+  }
+
+  /** The value of a text or of a list of texts. */
+  #outliving(tape: Tape, member: number): string | readonly string[] {
+    return kindOf(tape, member) <= KIND.escaped
+      ? this.#texts.of(tape, member)
+      : JSON.parse(memberJson(tape, member));
   }
 
   #digest(tape: Tape): string {
@@ -98,29 +151,4 @@ export class SentReader {
     }
     return this.#redactor.digest(content.bytes);
   }
-}
-
-class SentPart implements Part {
-  readonly key: string;
-  readonly #reader: SentReader;
-  readonly #messageId: string;
-  readonly #hash: string;
-
-  constructor(reader: SentReader, messageId: string, hash: string) {
-    this.key = `${messageId}:${hash}`;
-    this.#reader = reader;
-    this.#messageId = messageId;
-    this.#hash = hash;
-  }
-
-  get values(): readonly Value[] {
-    return this.#reader.values(this.#messageId, this.#hash);
-  }
-}
-
-/** The value of a text or of a list of texts. */
-function outliving(tape: Tape, member: number): string | readonly string[] {
-  return kindOf(tape, member) <= KIND.escaped
-    ? memberText(tape, member)
-    : JSON.parse(memberJson(tape, member));
 }

@@ -10,19 +10,14 @@ import {
   valueFrom,
   valueTo,
 } from '../../tape/tape.ts';
+import { HEADER, HeaderPlaces } from './header-places.ts';
 import { told } from './told.ts';
 
 /** What `told` begins each kind of value with. */
 const TAG = { text: 115, number: 110, fields: 102, list: 97 } as const;
-const QUOTE = 34;
-const COMMA = 44;
 const ZERO = 48;
 const COLON = 58;
 const SEMICOLON = 59;
-const OPEN_ARRAY = 91;
-const CLOSE_ARRAY = 93;
-const OPEN_OBJECT = 123;
-const CLOSE_OBJECT = 125;
 const FIRST_BYTES = 16 * 1024;
 /** One long body is no reason to keep as much for ever. */
 const MOST_BYTES = 1024 * 1024;
@@ -38,8 +33,7 @@ export class ToldBytes {
   #at = 0;
   /** Of the buffer, by length. */
   #views: (Buffer | undefined)[] = new Array(MOST_VIEWS);
-  /** Places of an object's names and values, as `headers` finds them. */
-  readonly #members: number[] = [];
+  readonly #headers = new HeaderPlaces();
 
   clear(): void {
     this.#at = 0;
@@ -79,51 +73,25 @@ export class ToldBytes {
     this.#buffer[this.#at++] = SEMICOLON;
   }
 
-  /**
-   * An object of lists of one string each, as headers nearly always are. False where it is anything else: nothing was
-   * told of it then.
-   */
+  /** Headers as `HeaderPlaces` finds them. False where they are anything else: nothing was told of them then. */
   headers(bytes: Buffer, from: number, to: number): boolean {
-    const members = this.#members;
-    members.length = 0;
-    let at = from + 1;
-    if (bytes[from] !== OPEN_OBJECT) return false;
-    if (bytes[at] !== CLOSE_OBJECT) {
-      for (;;) {
-        if (bytes[at] !== QUOTE) return false;
-        const nameTo = bytes.indexOf(QUOTE, at + 1);
-        if (bytes[nameTo + 1] !== COLON || bytes[nameTo + 2] !== OPEN_ARRAY || bytes[nameTo + 3] !== QUOTE)
-          return false;
-        const valueTo = bytes.indexOf(QUOTE, nameTo + 4);
-        if (bytes[valueTo + 1] !== CLOSE_ARRAY) return false;
-        members.push(at + 1, nameTo, nameTo + 4, valueTo);
-        at = valueTo + 3;
-        if (bytes[valueTo + 2] === CLOSE_OBJECT) break;
-        if (bytes[valueTo + 2] !== COMMA) return false;
-      }
-      if (at !== to) return false;
-    } else if (at + 1 !== to) return false;
-    this.#room((to - from) * 2 + 64 * members.length + 16);
+    const headers = this.#headers;
+    if (!headers.find(bytes, from, to)) return false;
+    this.#room((to - from) * 2 + 256 * headers.length + 16);
     this.#buffer[this.#at++] = TAG.fields;
-    this.#size(members.length / 4);
-    this.#tellSorted(bytes);
-    return true;
-  }
-
-  #tellSorted(bytes: Buffer): void {
-    const members = this.#members;
-    for (let told = 0; told < members.length; told += 4) {
-      // An object of very many names is odd and never comes here, so the least of the rest is looked for; ASCII sorts as its bytes do.
-      let least = told;
-      for (let other = told + 4; other < members.length; other += 4)
-        if (isLess(bytes, members, other, least)) least = other;
-      if (least !== told) swap(members, told, least);
-      this.text(bytes, members[told] as number, members[told + 1] as number);
+    this.#size(headers.length);
+    const { places } = headers;
+    for (let header = 0; header < headers.length; header += 1) {
+      // An object of very many names is odd and never comes here, so the least of the rest is looked for.
+      headers.putLeast(bytes, header);
+      const at = header * HEADER;
+      this.text(bytes, places[at] as number, places[at + 1] as number);
       this.#room(8);
       this.#buffer[this.#at++] = TAG.list;
       this.#size(1);
-      this.text(bytes, members[told + 2] as number, members[told + 3] as number);
+      this.text(bytes, places[at + 2] as number, places[at + 3] as number);
     }
+    return true;
   }
 
   /** A count and its colon. */
@@ -174,25 +142,4 @@ export function tellMember(content: ToldBytes, tape: Tape, member: number): void
   else if (kind <= KIND.escaped) content.told(told(memberText(tape, member), undefined));
   else if (!ascii || hasFlag(tape, member, BACKSLASH) || !content.headers(bytes, from, to))
     content.told(told(JSON.parse(memberJson(tape, member)), undefined));
-}
-
-function isLess(bytes: Buffer, members: readonly number[], a: number, b: number): boolean {
-  const aFrom = members[a] as number;
-  const bFrom = members[b] as number;
-  const aLength = (members[a + 1] as number) - aFrom;
-  const bLength = (members[b + 1] as number) - bFrom;
-  const length = Math.min(aLength, bLength);
-  for (let at = 0; at < length; at++) {
-    const order = (bytes[aFrom + at] as number) - (bytes[bFrom + at] as number);
-    if (order !== 0) return order < 0;
-  }
-  return aLength < bLength;
-}
-
-function swap(members: number[], a: number, b: number): void {
-  for (let at = 0; at < 4; at++) {
-    const kept = members[a + at] as number;
-    members[a + at] = members[b + at] as number;
-    members[b + at] = kept;
-  }
 }

@@ -207,7 +207,6 @@ test('two streams of one key share one quota', async () => {
     log: { debug() {}, info() {}, warn() {}, error() {} },
     redactor: {
       hides: () => false,
-      mayHide: () => false,
       hide: (text) => text,
       digest: () => '00'.repeat(32),
     },
