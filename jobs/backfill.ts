@@ -5,7 +5,6 @@ import { readingReport } from './report.ts';
 /** Backfills that were asked for and are not read to their end: each lane reads one window after the other. */
 export const backfill: StreamJob = {
   name: 'backfill',
-  help: 'go on with the backfills that `logkeep backfill` asked for',
   perStream: true,
   schedule: () => '30 * * * * *',
   timeoutMs: 6 * 3_600_000,

@@ -28,8 +28,6 @@ export interface JobReport {
 interface JobBase {
   /** One word: the queue's name, and what `logkeep run` is given. */
   readonly name: string;
-  /** One line for people. */
-  readonly help: string;
   /** The job is told to stop after this long; what is left, the next tick goes on with. */
   readonly timeoutMs: number;
   /** How many of its kind one process works on at once. */

@@ -4,7 +4,7 @@ import type { JobReport } from './job.ts';
 /** What a job that read a stream reports. */
 export function readingReport({ outcome, error, window, totals, meter }: RunResult): JobReport {
   const { windows, fetched, fresh, known, quarantined } = totals;
-  const { requests, retries, waits, waitMs } = meter;
+  const { requests, retries, waits, waitMs, bytes } = meter;
   return {
     outcome,
     error,
@@ -19,6 +19,7 @@ export function readingReport({ outcome, error, window, totals, meter }: RunResu
       retries,
       waits,
       wait_ms: Math.round(waitMs),
+      bytes,
     },
   };
 }

@@ -5,7 +5,6 @@ import { readingReport } from './report.ts';
 /** What is covered and old enough, read once more for entries that came very late. */
 export const sweep: StreamJob = {
   name: 'sweep',
-  help: 'read once more what is older than sweep_after, and settle what brings nothing new',
   perStream: true,
   schedule: (settings) => settings.sweepSchedule,
   timeoutMs: 6 * 3_600_000,

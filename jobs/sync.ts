@@ -5,7 +5,6 @@ import { readingReport } from './report.ts';
 /** Each stream from what is not covered yet up to now. */
 export const sync: StreamJob = {
   name: 'sync',
-  help: 'read each stream from what is not covered yet up to now',
   perStream: true,
   schedule: (settings) => settings.schedule,
   timeoutMs: 15 * 60_000,

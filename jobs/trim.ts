@@ -4,7 +4,6 @@ import type { GlobalJob } from './job.ts';
 /** What runs leave behind, but their totals. */
 export const trim: GlobalJob = {
   name: 'trim',
-  help: 'take away finished runs that are older than run_history; their totals stay',
   perStream: false,
   schedule: '17 */5 * * * *',
   timeoutMs: 10 * 60_000,

@@ -19,9 +19,9 @@ export function amountText(count: number, one: string, many = `${one}s`): string
 
 /** A length for people, in its two largest units: `2 d 4 h`, `41 s`, `850 ms`; rounded down. */
 export function lengthText(ms: number): string {
-  const size = Math.abs(ms);
-  const sign = ms < 0 ? '-' : '';
-  if (size < 1000) return `${sign}${Math.round(size)} ms`;
+  const size = Math.floor(Math.abs(ms));
+  const sign = ms <= -1 ? '-' : '';
+  if (size < 1000) return `${sign}${size} ms`;
   const first = UNITS.findIndex(([, unit]) => size >= unit);
   const [name, unit] = UNITS[first] as (typeof UNITS)[number];
   const whole = Math.floor(size / unit);
@@ -41,7 +41,8 @@ export function timeText(ms: Ms): string {
 /** Bytes for people: `812 B`, `3.4 MB`. */
 export function bytesText(bytes: number): string {
   if (bytes < 1000) return `${bytes} B`;
-  const step = Math.min(4, Math.floor(Math.log10(bytes) / 3));
+  // The next unit where rounding would give a thousand of this one.
+  const step = Math.min(4, Math.floor(Math.log10(bytes / 0.999_95) / 3));
   return `${(bytes / 1000 ** step).toFixed(1)} ${['B', 'kB', 'MB', 'GB', 'TB'][step]}`;
 }
 
@@ -62,4 +63,11 @@ export function spanText({ from, to }: Span, nowMs: Ms): string {
 function parts(ms: Ms, seconds: boolean): { readonly day: string; readonly time: string } {
   const text = new Date(ms).toISOString();
   return { day: text.slice(0, 10), time: text.slice(11, seconds ? 19 : 16) };
+}
+
+/** A time for machines: ISO 8601 in UTC, with milliseconds; null stays null. */
+export function isoTime(ms: Ms): string;
+export function isoTime(ms: Ms | null): string | null;
+export function isoTime(ms: Ms | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
 }

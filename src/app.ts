@@ -18,6 +18,8 @@ export interface OpenDatabase {
   readonly store: Store;
   /** Where it is, with its password; the embedded one's too. */
   readonly url: string;
+  /** Whether it is the embedded one, where we are the superuser and nobody else is. */
+  readonly isEmbedded: boolean;
   /** Names of the migrations that were applied to it just now. */
   readonly applied: readonly string[];
   close(): Promise<void>;
@@ -30,6 +32,12 @@ export interface DatabaseOptions {
   readonly make?: boolean;
   /** See `openPool`. */
   readonly silenceMs?: number;
+}
+
+/** How an app is opened. */
+export interface AppOptions extends DatabaseOptions {
+  /** Who we are, for other processes to read; default: `processName()`. */
+  readonly holder?: string;
 }
 
 /** A stream with the settings it was opened with. */
@@ -75,7 +83,10 @@ export async function openDatabase(
 ): Promise<OpenDatabase> {
   const server = await databaseServer(config, log, options.make ?? options.migrate);
   try {
-    const applied = options.migrate ? await migrateToLatest(config.database.directUrl ?? server.url) : [];
+    const onWait = (text: string) => log.warn({}, text);
+    const applied = options.migrate
+      ? await migrateToLatest(config.database.directUrl ?? server.url, { onWait })
+      : [];
     const store = openStore(
       server.url,
       options.silenceMs === undefined ? {} : { silenceMs: options.silenceMs },
@@ -89,10 +100,14 @@ export async function openDatabase(
     return {
       store,
       url: server.url,
+      isEmbedded: config.database.url === null,
       applied,
       close: async () => {
-        await store.close();
-        await server.release();
+        try {
+          await store.close();
+        } finally {
+          await server.release();
+        }
       },
     };
   } catch (error) {
@@ -118,17 +133,16 @@ export async function databaseServer(
 }
 
 function noDatabase(dir: string, streams: number): string {
-  const message = `there is no database here yet: no embedded Postgres in ${dir}, and DATABASE_URL is not set: run \`logkeep sync\` to make one and copy the logs into it, \`logkeep demo\` to see it work without keys, set DATABASE_URL to use a Postgres of yours, or go to the folder where the database is`;
+  const message = `there is no database here yet: no embedded Postgres in ${dir}, and DATABASE_URL is not set: run \`logkeep sync\` to create one and copy the logs into it, \`logkeep demo\` to see it work without keys, set DATABASE_URL to use your own Postgres, or go to the folder where the database is`;
   return streams > 0
     ? message
-    : `${message}; no stream is set either: \`logkeep --help\` says which environment variables make one`;
+    : `${message}; no stream is set either: \`logkeep --help\` says which environment variables define one`;
 }
 
 async function refuseUnready(store: Store): Promise<void> {
   try {
-    const db = store.db as never;
-    await refuseNewer(db);
-    const pending = await pendingMigrations(db);
+    await refuseNewer(store.db);
+    const pending = await pendingMigrations(store.db);
     if (pending.length > 0) {
       throw new LogkeepError(
         'config',
@@ -136,7 +150,7 @@ async function refuseUnready(store: Store): Promise<void> {
       );
     }
   } catch (error) {
-    throw asDatabaseError('look at the database', error);
+    throw asDatabaseError('open the database', error);
   }
 }
 
@@ -146,8 +160,9 @@ export async function openApp(
   chosen: readonly StreamSettings[],
   clock: Clock,
   log: Log,
-  options: DatabaseOptions = { migrate: true },
+  options: AppOptions = { migrate: true },
 ): Promise<App> {
+  const { holder = processName() } = options;
   const database = await openDatabase(config, log, options);
   let http: Http | null = null;
   try {
@@ -156,12 +171,11 @@ export async function openApp(
       .select('key')
       .executeTakeFirstOrThrow();
     const redactor = createRedactor(key, config.redact);
-    const holder = `${hostname()}:${process.pid}:${randomBytes(3).toString('hex')}`;
     // Between machines the database's clock counts; a clock that is given counts for the quota too.
     const time = clock === systemClock ? null : clock;
     http = createHttp({ clock, shared: openQuota({ pool: database.store.pool, holder, clock: time, log }) });
     const opened = http;
-    const streams = openStreams(chosen, { clock, log, redactor, http: opened });
+    const streams = openStreams(chosen, { clock, redactor, http: opened });
     return {
       store: database.store,
       url: database.url,
@@ -172,8 +186,11 @@ export async function openApp(
       log,
       holder,
       close: async () => {
-        await opened.close();
-        await database.close();
+        try {
+          await opened.close();
+        } finally {
+          await database.close();
+        }
       },
     };
   } catch (error) {
@@ -181,6 +198,11 @@ export async function openApp(
     await database.close();
     throw asDatabaseError('open the database', error);
   }
+}
+
+/** A name for this process, `host:pid:random`; another each time. */
+export function processName(): string {
+  return `${hostname()}:${process.pid}:${randomBytes(3).toString('hex')}`;
 }
 
 /** Opens `chosen` streams without a database; nothing is requested yet. */

@@ -177,10 +177,15 @@ function alertsGiven(
   return given;
 }
 
-function noStream(sources: readonly Source[]): string {
+/** The variables that make a stream, as a sentence lists them: `A for one, or B and C for another`. */
+export function streamVariables(sources: readonly Source[]): string {
   const ways = sources.map(({ name, environment }) => {
     const names = environment.variables.filter(({ required }) => required).map((variable) => variable.name);
     return `${names.join(' and ')} for ${name}`;
   });
-  return `no stream is set: expected ${ways.join(', or ')} in the environment, or streams in logkeep.yaml (try \`logkeep demo\` without any key)`;
+  return ways.join(', or ');
+}
+
+function noStream(sources: readonly Source[]): string {
+  return `no stream is set: expected ${streamVariables(sources)} in the environment, or streams in logkeep.yaml (try \`logkeep demo\` without any key)`;
 }

@@ -1,3 +1,4 @@
+import { DAY_MS, HOUR_MS, MINUTE_MS } from './clock.ts';
 import type { Ms, Span } from './model.ts';
 
 /** Where a span begins: so long before now, or at a fixed time. Both in ms. */
@@ -14,25 +15,22 @@ export const MOMENT_EXPECTED =
 export const SPAN_EXPECTED =
   'expected a duration up to now such as 6h, 3660d at most, or a span such as 2026-11-01T00:00:00Z/2026-11-02T00:00:00Z or 2026-11-01T00:00:00Z/PT6H, of 2000 or later';
 
-const SECOND = 1000;
-const MINUTE = 60 * SECOND;
-const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
-const WEEK = 7 * DAY;
+const SECOND_MS = 1000;
+const WEEK_MS = 7 * DAY_MS;
 
 /** No log begins before, and no entry that is older is taken for one. */
-const EARLIEST_MS = Date.UTC(2000, 0, 1);
+export const EARLIEST_MS = Date.UTC(2000);
 /** The last moment of a year of four digits: Postgres and the APIs read no longer ones. */
-const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+export const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 /** The longest retention that can be set: no moment is further back from now, and no span is longer. */
-const LONGEST_MS = 3660 * DAY;
+const LONGEST_MS = 3660 * DAY_MS;
 
 const UNITS: readonly (readonly [name: string, ms: number])[] = [
-  ['w', WEEK],
-  ['d', DAY],
-  ['h', HOUR],
-  ['m', MINUTE],
-  ['s', SECOND],
+  ['w', WEEK_MS],
+  ['d', DAY_MS],
+  ['h', HOUR_MS],
+  ['m', MINUTE_MS],
+  ['s', SECOND_MS],
   ['ms', 1],
 ];
 
@@ -56,7 +54,9 @@ export function parseDuration(text: string): number | null {
   const iso = ISO_DURATION.exec(text);
   if (iso === null) return null;
   const [, weeks = 0, days = 0, hours = 0, minutes = 0, seconds = 0] = iso.map((part) => Number(part ?? 0));
-  return wholeMs(weeks * WEEK + days * DAY + hours * HOUR + minutes * MINUTE + seconds * SECOND);
+  return wholeMs(
+    weeks * WEEK_MS + days * DAY_MS + hours * HOUR_MS + minutes * MINUTE_MS + seconds * SECOND_MS,
+  );
 }
 
 /** `ms` (whole, at least 0) in the largest unit that divides it, such as `90s` or `3d`; `parseDuration` reads it back. */
@@ -132,5 +132,7 @@ function isTime(ms: number): boolean {
 
 function wholeMs(ms: number): number | null {
   const whole = Math.round(ms);
-  return Number.isSafeInteger(whole) && Math.abs(whole - ms) < 1e-3 && whole / WEEK < 10_000 ? whole : null;
+  return Number.isSafeInteger(whole) && Math.abs(whole - ms) < 1e-3 && whole / WEEK_MS < 10_000
+    ? whole
+    : null;
 }

@@ -1,6 +1,6 @@
 /**
  * What went wrong with a call, as far as anything is done about it. A bad entry is no error (it goes to
- * quarantine), and any other throw is a bug, which nobody retries.
+ * quarantine), and any other throw is a bug, which nobody retries; `bug` is only how a job that met one is reported.
  */
 export type ErrorKind =
   | 'config'
@@ -15,23 +15,24 @@ export type ErrorKind =
   | 'lease'
   | 'database'
   | 'time_up'
-  | 'aborted';
+  | 'aborted'
+  | 'bug';
 
-/** What to do about each kind: for who sees it end a command, behind the message. */
+/** What to do about each kind: shown after the message when it ends a command. */
 export const REMEDY: Readonly<Record<ErrorKind, string>> = {
   config: 'correct the setting named in the message',
   /** the API refused the credentials (401, 403) */
-  auth: 'correct the credentials as said; `logkeep check` tries them',
+  auth: 'fix the credentials as described above; `logkeep check` tries them',
   /** the API refused the request (400, 404, a redirect) */
   request: 'correct the address or the filters of the stream',
   /** the API asked to wait (429) */
-  quota: 'nothing: the wait is kept, then it goes on',
+  quota: 'no action needed: logkeep waits, then resumes',
   /** network, 5xx, cut body or no answer in time */
   unavailable:
     'try again later: it goes on from what is stored; `logkeep check` tells whether the API answers',
   /** an answer that is incomplete or not what the API promises */
   protocol:
-    'nothing of it was counted as read: run it again; should it come again, `logkeep check` tells whether the address, or a proxy between, is the trouble',
+    'none of it was counted as read: run it again; if it happens again, `logkeep check` shows whether the address or a proxy is at fault',
   /** the cursor is lost */
   cursor: 'try again: it goes on from what is stored',
   /** the API could not finish the query */
@@ -39,13 +40,14 @@ export const REMEDY: Readonly<Record<ErrorKind, string>> = {
   /** one entry is larger than the body cap */
   oversize: 'raise max_body, or accept the gap that was recorded',
   /** another process took the window over */
-  lease: 'nothing: the other process goes on',
+  lease: 'no action needed: the other process continues',
   /** Postgres refused or is not reachable */
   database: 'see the message; `logkeep check` tests the database',
   /** the time that was given is over: only why a signal aborts, never how a call fails */
   time_up: 'run it again to go on',
   /** stopped on request */
-  aborted: 'run sync again to go on',
+  aborted: 'run the same command again to go on',
+  bug: 'this is a bug in logkeep: report it with the stack in the log',
 };
 
 /** A failed call. `kind` decides what happens next; the message is for people. */
@@ -77,7 +79,25 @@ export function remedyOf({ kind, remedy }: LogkeepError): string {
   return remedy ?? REMEDY[kind];
 }
 
+/** A failed call as machines are told of it. */
+export interface ErrorJson {
+  /** Its `ErrorKind`; another where another version of logkeep tells of it. */
+  readonly kind: string;
+  readonly message: string;
+  readonly remedy: string;
+}
+
+/** What machines are told of a failed call, or of none. */
+export function errorJson(error: LogkeepError | null): ErrorJson | null {
+  return error === null ? null : { kind: error.kind, message: error.message, remedy: remedyOf(error) };
+}
+
 /** Whether `error` is a failed call, of the given kind if one is given. */
 export function isFailure(error: unknown, kind?: ErrorKind): error is LogkeepError {
   return error instanceof LogkeepError && (kind === undefined || error.kind === kind);
+}
+
+/** What was thrown, for a log: a failed call by its message, anything else with the name of its kind. */
+export function errorText(error: unknown): string {
+  return isFailure(error) ? error.message : String(error);
 }

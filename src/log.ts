@@ -16,5 +16,11 @@ export function openLog(level: string): Log {
   );
 }
 
+/** Logs what was thrown and is no failed call, with its stack. */
+export function logBug(log: Log, fields: Readonly<Record<string, unknown>>, error: unknown): void {
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  log.error({ ...fields, stack }, 'this is a bug in logkeep; please report it');
+}
+
 /** A log that says nothing. */
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };

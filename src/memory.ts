@@ -18,7 +18,7 @@ export function keepMemoryLow(): void {
 
 /**
  * Makes room for 4 MB of new objects instead of the one that `keepMemoryLow` leaves it at: the fewer collections there
- * are, the more of a page's objects are gone before they are copied. For who reads much; takes some 15 ms.
+ * are, the more of a page's objects are gone before they are copied. For commands that read a lot; takes about 15 ms.
  */
 export function makeRoomForNew(): void {
   setFlagsFromString('--semi-space-growth-factor=2');

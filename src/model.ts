@@ -1,7 +1,7 @@
 /**
  * The words of logkeep as types; no behaviour.
  *
- * source: one external log API · stream: one feed of a source with its own settings and progress ·
+ * source: one external log API · stream: one log of a source with its own settings and progress ·
  * entry: one log entry, as the API gives it or as a row · page: what one HTTP answer holds ·
  * batch: what one transaction writes · window: half-open span of event time ·
  * cursor: opaque position within one window · coverage: the event time that was read to the end of a window.

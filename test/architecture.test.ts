@@ -64,6 +64,12 @@ const INTERFACES = ['src/sources/source.ts', 'src/sources/tables.ts'];
 const QUOTA = ['src/sources/shared-quota.ts'];
 /** How amounts, lengths and times are written for people. */
 const TEXT = ['src/amounts.ts', 'src/durations.ts'];
+/** Files of the root that join rooms. */
+const JOINTS = ['app', 'config', 'index', 'library', 'main'].map((name) => `src/${name}.ts`);
+/** The others, which know each other alone, so that every room may have them. */
+const TOOLS = SOURCES.map(({ path }) => path).filter(
+  (path) => /^src\/[^/]+$/.test(path) && !JOINTS.includes(path),
+);
 
 test('the reader of imports sees them all', () => {
   const app = SOURCES.find(({ path }) => path === 'src/app.ts');
@@ -83,8 +89,8 @@ test('the store knows the words, bytes and escapes, and the interfaces: no API a
       'src/store',
       'migrations',
       'src/escape.ts',
-      'src/base64.ts',
       'src/bytes.ts',
+      'src/base64.ts',
       'src/sync/ledger.ts',
       'src/sync/stock.ts',
     ],
@@ -108,8 +114,8 @@ test('a source knows neither the store nor the pump nor another source', () => {
     'src/json-scan.ts',
     'src/tape',
     'src/escape.ts',
-    'src/base64.ts',
     'src/bytes.ts',
+    'src/base64.ts',
     'src/utf8.ts',
     'src/redact.ts',
     'src/redact-json.ts',
@@ -126,6 +132,24 @@ test('only the list names the sources', () => {
     files.filter((file) => /^src\/sources\/[^/]+\//.test(file)).map((file) => `${path}: ${file}`),
   );
   expect(outside).toEqual([]);
+});
+
+test('a tool of the root knows no room', () => {
+  expect(TOOLS.length).toBeGreaterThan(10);
+  for (const tool of TOOLS) expect(strays(tool, TOOLS)).toEqual([]);
+});
+
+test('the scanner knows bytes, and nothing of what they mean', () => {
+  expect(strays('src/tape', ['src/tape', ...TOOLS])).toEqual([]);
+});
+
+test('the settings know what a source declares, and none by name', () => {
+  const allowed = ['src/config', 'src/sources/source.ts', 'src/sources/values.ts'];
+  expect(strays('src/config', [...allowed, ...TOOLS])).toEqual([]);
+  expect(strays('src/config.ts', [...allowed, ...TOOLS])).toEqual([]);
+  const named = SOURCES.filter(({ path }) => within(path, 'src/config') || path === 'src/config.ts');
+  for (const { path, code } of named)
+    expect({ path, found: code.match(/(['"`])(qstash|datadog)\1/gi) }).toEqual({ path, found: null });
 });
 
 test('the sandbox imports nothing of the sources: a shared codec would hide a shared mistake', () => {
@@ -153,7 +177,7 @@ test('nobody imports a command but the commands themselves and main', () => {
   ).toEqual([]);
 });
 
-test('only the scheduler imports jobs, and a job calls src alone', () => {
+test('only the scheduler and the two commands that start it import jobs, and a job calls src alone', () => {
   const users = FILES.filter(({ files }) => files.some((file) => within(file, 'jobs'))).map(
     ({ path }) => path,
   );

@@ -1,5 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
@@ -8,6 +10,7 @@ import { silentLog } from '../src/log.ts';
 import { createMetrics } from '../src/serve/metrics.ts';
 import { SOURCES } from '../src/sources/list.ts';
 import { parseExposition } from './serve/exposition.ts';
+import { modelOf, statusOf } from './serve/statuses.ts';
 
 const FOLDER = fileURLToPath(new URL('../docs/deploy/', import.meta.url));
 const read = (name: string) => readFileSync(FOLDER + name, 'utf8');
@@ -50,18 +53,18 @@ describe('the Kubernetes example', () => {
   });
 
   it('its settings are in order with its secret', () => {
-    const settings = parse(of('ConfigMap').data['logkeep.yaml']);
-    expect(Object.keys(settings.streams)).toEqual(['qstash.main', 'datadog.web']);
-    const variables = [...JSON.stringify(settings).matchAll(/\$\{(\w+)\}/g)].map(([, name]) => name);
-    expect(Object.keys(of('Secret').stringData)).toEqual(expect.arrayContaining(variables));
-    const { DATABASE_URL } = of('Secret').stringData;
-    const config = loadConfig({
-      env: { DATABASE_URL, QSTASH_TOKEN: 'x' },
-      cwd: '/nonexistent',
-      file: null,
-      sources: SOURCES,
-    });
-    expect(config.database.url).toBe(DATABASE_URL);
+    const cwd = mkdtempSync(join(tmpdir(), 'logkeep-deploy-'));
+    try {
+      for (const [name, text] of Object.entries<string>(of('ConfigMap').data))
+        writeFileSync(join(cwd, name), text);
+      const env = of('Secret').stringData;
+      const config = loadConfig({ env, cwd, file: null, sources: SOURCES });
+      expect(config.streams.map(({ id }) => id)).toEqual(['qstash.main', 'datadog.web']);
+      expect(config.database.url).toBe(env.DATABASE_URL);
+      expect(config.notes).toEqual([]);
+    } finally {
+      rmSync(cwd, { recursive: true, force: true });
+    }
   });
 });
 
@@ -70,18 +73,33 @@ describe('the alerts for Prometheus', () => {
 
   it('ask only for metrics and labels that there are', async () => {
     const metrics = createMetrics({
-      read: async () => ({ streams: [], processes: [] }),
+      read: async () => modelOf(statusOf({ gaps: [{ kind: 'expired', count: 1, lengthMs: 1 }] })),
       depth: async () => [],
       version: '1',
       log: silentLog,
     });
-    const known = [...parseExposition(await metrics.text()).keys()];
+    const known = parseExposition(await metrics.text());
     metrics.close();
-    const asked = groups.flatMap(({ rules }: { rules: { expr: string }[] }) =>
-      rules.flatMap(({ expr }) => expr.match(/logkeep_\w+/g) ?? []),
+    const labelsOf = (name: string) =>
+      Object.keys(Object.assign({}, ...(known.get(name)?.samples ?? []).map(({ labels }) => labels)));
+    const rules: { expr: string; annotations: object }[] = groups.flatMap(
+      (group: { rules: [] }) => group.rules,
     );
-    expect(asked.length).toBeGreaterThan(7);
-    expect(asked.filter((name: string) => !known.includes(name))).toEqual([]);
+    expect(rules.length).toBeGreaterThan(7);
+    for (const { expr, annotations } of rules) {
+      const metricsAsked = expr.match(/logkeep_\w+/g) ?? [];
+      expect(metricsAsked.filter((name) => !known.has(name))).toEqual([]);
+      expect(metricsAsked, expr).not.toEqual([]);
+      const lists = [...expr.matchAll(/\b(?:by|on) \(([^)]*)\)/g)].flatMap(([, list = '']) =>
+        list.split(', '),
+      );
+      const matched = [...expr.matchAll(/(\w+)\s*(?:=~|!~|!=|=)\s*"/g)].map(([, label]) => label);
+      const told = [...JSON.stringify(annotations).matchAll(/\$labels\.(\w+)/g)].map(([, label]) => label);
+      for (const name of metricsAsked)
+        expect(labelsOf(name), expr).toEqual(expect.arrayContaining([...lists, ...matched, ...told]));
+      // What an aggregation drops, no text can name.
+      expect(lists, expr).toEqual(expect.arrayContaining(told));
+    }
   });
 
   it('are found by the configuration beside them', () => {

@@ -10,7 +10,7 @@ import {
   createCluster,
   freePort,
   isPostmaster,
-  type Outcome,
+  type ProgramEnd,
   readPostmaster,
   SUPERUSER,
   startServer,
@@ -195,6 +195,6 @@ function isAlive(pid: number): boolean {
   }
 }
 
-function must(outcome: Outcome): void {
+function must(outcome: ProgramEnd): void {
   if (outcome.code !== 0) throw new Error(`the test server failed: ${outcome.output}`);
 }

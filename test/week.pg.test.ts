@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { App, OpenStream } from '../src/app.ts';
 import type { Clock } from '../src/clock.ts';
 import type { Ms, Span } from '../src/model.ts';
-import { askForBackfill, backfillStream } from '../src/operations/backfill.ts';
+import { backfillStream, requestBackfill } from '../src/operations/backfill.ts';
 import type { ReadResult } from '../src/operations/read.ts';
 import { sweepStream } from '../src/operations/sweep.ts';
 import { syncStream } from '../src/operations/sync.ts';
@@ -178,7 +178,7 @@ async function live(): Promise<void> {
     const ask = askOf();
     if (hour === CHOSEN.asked) {
       const span = { from: at(CHOSEN.from), to: at(CHOSEN.to) };
-      for (const open of app.streams) await askForBackfill(app, open, span);
+      for (const open of app.streams) await requestBackfill(app, open, span);
     }
     start('sync', (a, open) => syncStream(a, open, ask));
     start('backfill', (a, open) => backfillStream(a, open, ask));

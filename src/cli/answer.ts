@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { parseExactly } from '../json.ts';
-import { type Answered, answer, type Column, type TextRow } from '../store/portal.ts';
+import { answer, type Column, type TextRow } from '../store/portal.ts';
 import { fittingText, printable } from './table.ts';
 
 /** Of Postgres's catalogue. */
@@ -40,7 +40,7 @@ export const CELL_CHARACTERS = 1_000;
 export const PORTION = 200;
 
 /** An answer as a table. */
-export interface AnswerTable extends Answered {
+export interface AnswerTable {
   readonly text: string;
   /** Whether there are more than its TABLE_ROWS rows. */
   readonly isLonger: boolean;
@@ -65,7 +65,7 @@ export async function answerTable(
     isCut = true;
     return `${cell.slice(0, CELL_CHARACTERS)}...`;
   };
-  const answered = await answer(client, sql, {
+  await answer(client, sql, {
     portion: PORTION,
     take: (head, portion) => {
       columns = head;
@@ -77,7 +77,7 @@ export async function answerTable(
   const right = columns.flatMap(({ type }, column) => (NUMBERS.has(type) ? [column] : []));
   const head = columns.map(({ name }) => printable(name));
   const text = fittingText(head, rows.slice(0, TABLE_ROWS), { right, width });
-  return { ...answered, text, isLonger: rows.length > TABLE_ROWS, isCut };
+  return { text, isLonger: rows.length > TABLE_ROWS, isCut };
 }
 
 /**

@@ -1,5 +1,5 @@
 import { amountText, countText, lengthText, timeText } from '../amounts.ts';
-import { remedyOf } from '../errors.ts';
+import { errorJson, remedyOf } from '../errors.ts';
 import type { Ms, Span, Spans } from '../model.ts';
 import { type Audit, type Difference, isSound } from '../operations/audit.ts';
 import { printable, tableText, withoutName } from './table.ts';
@@ -56,7 +56,7 @@ function* notes(audit: Audit): Generator<string> {
     yield `${lengthText(rest)} not compared: too old to be shown by the API, too new to be sure, or cut at the edges`;
   }
   if (audit.otherFilters && audit.differences.some(({ kind }) => kind === 'extra'))
-    yield 'rows that the API does not show may have come by other filters of this stream: they are no difference';
+    yield 'rows that the API does not show may have been stored under other filters of this stream: they do not count as a difference';
 }
 
 function* troubles(stream: string, audit: Audit): Generator<string> {
@@ -77,7 +77,7 @@ function* troubles(stream: string, audit: Audit): Generator<string> {
   yield* few(audit.differences, ({ kind, span, count, examples }) => {
     const named = examples.length === 0 ? '' : ` (${examples.map(printable).join(', ')})`;
     if (kind === 'extra')
-      return `${amountText(count, 'row')} of ${spanText(span)} not shown by the API${named}: nothing to do if its filters or the reader's rights were others once`;
+      return `${amountText(count, 'row')} of ${spanText(span)} not shown by the API${named}: no action needed if its filters or the key's permissions were different in the past`;
     const what = {
       missing: `${amountText(count, 'entry', 'entries')} of ${spanText(span)} not stored${named}`,
       unquarantined: `${amountText(count, 'entry', 'entries')} of ${spanText(span)} neither a row nor in quarantine`,
@@ -88,7 +88,7 @@ function* troubles(stream: string, audit: Audit): Generator<string> {
   });
   if (audit.span.to <= audit.span.from)
     yield `nothing is covered in it: nothing is proven. To do: \`logkeep why\` says what keeps \`logkeep sync --stream ${stream}\` from reading`;
-  if (audit.outcome === 'stopped') yield 'stopped before the end: nothing is proven of the rest';
+  if (audit.outcome === 'stopped') yield 'stopped before the end: nothing is proven about the rest';
   if (audit.error !== null)
     yield `not proven to the end: ${printable(withoutName(audit.error.message, stream))} (${remedyOf(audit.error)})`;
 }
@@ -135,7 +135,7 @@ function asJson(stream: string, audit: Audit): unknown {
     ...isoEnds(audit.span),
     by: audit.by,
     outcome: audit.outcome,
-    error: error === null ? null : { kind: error.kind, message: error.message },
+    error: errorJson(error),
     settled_ms: total(audit.settled),
     unsettled: audit.unsettled.map(isoEnds),
     holes: audit.holes.map(isoEnds),

@@ -1,4 +1,4 @@
-import { amountText, bytesText, countText, lengthText, timeText } from '../amounts.ts';
+import { amountText, bytesText, countText, isoTime, lengthText, timeText } from '../amounts.ts';
 import type { OpenStream } from '../app.ts';
 import { remedyOf } from '../errors.ts';
 import type { Ms, Span, Spans } from '../model.ts';
@@ -23,7 +23,7 @@ export function planText({ stream, settings }: OpenStream, preview: BackfillPrev
   const lines = [
     `${id}: ${timeText(first.from)} to ${timeText(last.to)}: ${
       missing.length === 0 ? 'nothing is missing' : `${lengthText(length(missing))} are missing`
-    }${there === 0 || missing.length === 0 ? '' : `, ${lengthText(there)} are copied or known lost already`}`,
+    }${there === 0 || missing.length === 0 ? '' : `, ${lengthText(there)} are already copied or known to be lost`}`,
     ...lost(plan.expired, settings.retentionMs),
     ...inHand(preview),
   ];
@@ -75,13 +75,18 @@ function inHand({ held, plan }: BackfillStatus): readonly string[] {
 
 function timeAtQuota({ estimate, speed }: BackfillPreview): string {
   if (estimate.timeMs === Number.POSITIVE_INFINITY)
-    return 'at the present quota never: the live log and the reserve take all of it';
+    return 'never at the present quota: the live log and the reserve use all of it';
   const { quota } = speed;
   const pace =
     quota === null
-      ? `no quota was told; ${lengthText(speed.requestMs)} a request, ${countText(speed.parallel)} at once`
-      : `${countText(Math.floor(quota.now))} requests now, then ${countText(Math.floor(quota.each * 10) / 10)} in ${lengthText(quota.periodMs)}, after live log and reserve`;
+      ? `no quota was reported; ${lengthText(speed.requestMs)} a request, ${countText(speed.parallel)} at once`
+      : `${countText(Math.floor(quota.now))} requests now, then ${requestsText(quota.each)} in ${lengthText(quota.periodMs)}, after live log and reserve`;
   return `about ${lengthText(estimate.timeMs)} at the present quota (${pace})`;
+}
+
+/** Whole requests, or the part of one that a short window leaves. */
+function requestsText(count: number): string {
+  return countText(count < 1 ? Math.floor(count * 10) / 10 : Math.floor(count));
 }
 
 function expiry({ estimate, skewMs }: BackfillPreview, nowMs: Ms): string {
@@ -91,7 +96,7 @@ function expiry({ estimate, skewMs }: BackfillPreview, nowMs: Ms): string {
   if (lateMs <= 0) return `${oldest}; all of it can be read before it expires`;
   const late = lateMs === Number.POSITIVE_INFINITY ? '' : ` by ${lengthText(lateMs)}`;
   const entries = lostEntries === null ? '' : ` (${amountText(lostEntries, 'entry', 'entries')})`;
-  return `${oldest}; it cannot all be read before it expires${late}: about ${lengthText(lostMs)}${entries} will be lost, although what expires first is read first. To do: lower quota_reserve or the use of others, or ask for a larger quota`;
+  return `${oldest}; it cannot all be read before it expires${late}: about ${lengthText(lostMs)}${entries} will be lost, although what expires first is read first. To do: lower quota_reserve, reduce what other tools use, or ask for a larger quota`;
 }
 
 /** A plan for machines; times as ISO text. */
@@ -113,7 +118,7 @@ export function planJson(
     requests: estimate.requests,
     /** Null: the quota leaves nothing. */
     time_ms: finite(estimate.timeMs),
-    expires_at: estimate.expiresMs === null ? null : iso(estimate.expiresMs),
+    expires_at: isoTime(estimate.expiresMs),
     in_time: estimate.lateMs <= 0,
     late_ms: finite(estimate.lateMs),
     lost_ms: estimate.lostMs,
@@ -139,15 +144,15 @@ export function resultText(result: BackfillResult): { readonly line: string; rea
         : missing === 0
           ? totals.windows === 0
             ? 'nothing was left to read'
-            : 'all there'
-          : 'read what was free';
+            : 'complete'
+          : 'read what was available';
   const deeds = [
     amountText(totals.fresh, 'new entry', 'new entries'),
     `${countText(totals.known)} known`,
     totals.quarantined === 0 ? null : `${countText(totals.quarantined)} quarantined`,
     amountText(totals.windows, 'window'),
     amountText(meter.requests, 'request'),
-    meter.waits === 0 ? null : `${lengthText(meter.waitMs)} waited for quota`,
+    meter.waits === 0 ? null : `waited ${lengthText(meter.waitMs)} for quota`,
     bytesText(meter.bytes),
   ].filter((part) => part !== null);
   const line = `${stream.id}: ${state}: ${deeds.join(', ')}${missing === 0 ? '' : `; ${lengthText(missing)} are missing`}\n`;
@@ -165,12 +170,12 @@ function restText({ plan, held }: BackfillStatus): string {
   const idle = held.filter(({ holder }) => holder === null).map(({ job }) => job);
   const others = [...new Set(idle.filter((job) => job !== 'backfill'))];
   if (others.length > 0)
-    return `the rest is in windows of ${others.join(' and ')}, which nobody reads: run \`logkeep sync\``;
+    return `the rest is in windows of ${others.join(' and ')}, which no process is reading: run \`logkeep sync\``;
   if (plan.windows.length > 0 || idle.length > 0)
-    return 'the rest can be read, and nobody reads it: run `logkeep backfill` to go on';
+    return 'the rest can be read, but no process is reading it: run `logkeep backfill` to go on';
   if (plan.inHand.length + plan.later.length > 0)
-    return 'the rest is being read by others, or is too young: `logkeep gaps` tells when it is there';
-  return 'the rest is expiring at this moment: `logkeep gaps` tells what is lost';
+    return 'the rest is being read by other processes or is too recent: `logkeep gaps` shows what is still missing';
+  return 'the rest is expiring right now: `logkeep gaps` shows what is lost';
 }
 
 /** How a backfill went, for machines. */
@@ -179,9 +184,5 @@ export function backfillJson(result: BackfillResult): Readonly<Record<string, un
 }
 
 function spanJson({ from, to }: Span): { readonly from: string; readonly to: string } {
-  return { from: iso(from), to: iso(to) };
-}
-
-function iso(ms: Ms): string {
-  return new Date(ms).toISOString();
+  return { from: isoTime(from), to: isoTime(to) };
 }

@@ -3,7 +3,7 @@ import type { App, OpenStream } from '../app.ts';
 import { resolveMoment } from '../durations.ts';
 import { makeRoomForNew } from '../memory.ts';
 import type { Ms, Span } from '../model.ts';
-import { askForBackfill, backfillStream, dropBackfills } from '../operations/backfill.ts';
+import { backfillStream, cancelBackfills, requestBackfill } from '../operations/backfill.ts';
 import { previewBackfill } from '../operations/backfill-status.ts';
 import { floorSecond } from '../sync/spans.ts';
 import { backfillJson, isShort, planJson, planText, resultText } from './backfill-view.ts';
@@ -29,7 +29,7 @@ export const run: Run<'backfill'> = async (options, context) => {
       await tellPlans(app, spans, options, context, 'stdout');
       return 0;
     }
-    for (const [open, span] of spans) if (span !== null) await askForBackfill(app, open, span);
+    for (const [open, span] of spans) if (span !== null) await requestBackfill(app, open, span);
     const idle = await tellPlans(app, spans, options, context, 'stderr');
     return await work(app, options, context, { view, idle });
   } finally {
@@ -108,7 +108,7 @@ async function cancel(
   context: CliContext,
 ): Promise<ExitCode> {
   for (const open of app.streams) {
-    const cancelled = await dropBackfills(app, open);
+    const cancelled = await cancelBackfills(app, open);
     const { id } = open.stream;
     context.stdout.write(
       json

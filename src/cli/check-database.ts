@@ -53,8 +53,8 @@ async function unmade(dir: string): Promise<Finding> {
   await surveyCluster(dir);
   return note(
     subject,
-    `no database yet: the first sync makes an embedded Postgres in ${dir}`,
-    'run `logkeep sync`, or set DATABASE_URL to use a Postgres of yours',
+    `no database yet: the first sync creates an embedded Postgres in ${dir}`,
+    'run `logkeep sync`, or set DATABASE_URL to use your own Postgres',
   );
 }
 
@@ -65,13 +65,13 @@ async function tables(
   more: (store: Store) => Promise<readonly Finding[]>,
 ): Promise<readonly Finding[]> {
   const store = openStore(url, { max: 1 });
+  const owner = openStore(migrator, { max: 1 });
   try {
-    const { findings, readable } = await checkGrants(store.pool);
+    const { findings, readable } = await checkGrants(store.pool, owner.pool);
     if (!readable) return findings;
-    const db = store.db as never;
-    await refuseNewer(db);
-    const pending = await pendingMigrations(db);
-    if (pending.length > 0) return [...findings, ...(await unmigrated(migrator, pending))];
+    await refuseNewer(store.db);
+    const pending = await pendingMigrations(store.db);
+    if (pending.length > 0) return [...findings, ...(await unmigrated(owner.pool, pending))];
     const sound = findings.every(({ level }) => level !== 'trouble');
     const whole = sound ? [fine(subject, 'has the tables of this version')] : [];
     return [...findings, ...whole, ...(await more(store))];
@@ -79,19 +79,15 @@ async function tables(
     throw asDatabaseError('look at the database', error);
   } finally {
     await store.close();
+    await owner.close();
   }
 }
 
-async function unmigrated(url: string, pending: readonly string[]): Promise<readonly Finding[]> {
-  const store = openStore(url, { max: 1 });
-  try {
-    const findings = await checkMigrating(store.pool, pending);
-    if (findings.length > 0) return findings;
-    const remedy = 'run `logkeep sync`, or `logkeep migrate` alone';
-    return [note(subject, `not migrated yet: the first sync does it (${pending.join(', ')})`, remedy)];
-  } finally {
-    await store.close();
-  }
+async function unmigrated(pool: pg.Pool, pending: readonly string[]): Promise<readonly Finding[]> {
+  const findings = await checkMigrating(pool, pending);
+  if (findings.length > 0) return findings;
+  const remedy = 'run `logkeep sync`, or `logkeep migrate` alone';
+  return [note(subject, `not migrated yet: the first sync does it (${pending.join(', ')})`, remedy)];
 }
 
 async function connection(url: string, name: string): Promise<Finding> {
@@ -123,7 +119,11 @@ async function connection(url: string, name: string): Promise<Finding> {
     if (Number(number) < OLDEST)
       return trouble(subject, `${name}: Postgres ${version}`, 'logkeep needs Postgres 15 or newer');
     if (standby)
-      return trouble(subject, `${name}: a standby, which takes no writes`, 'use the address of its primary');
+      return trouble(
+        subject,
+        `${name}: a standby, which accepts no writes`,
+        'use the address of its primary',
+      );
     if (read_only)
       return trouble(
         subject,
@@ -133,24 +133,25 @@ async function connection(url: string, name: string): Promise<Finding> {
     if (!temp)
       return trouble(
         subject,
-        `${name}: ${role} may not make temporary tables`,
+        `${name}: ${role} may not create temporary tables`,
         `grant temporary on database ${place} to ${identity}`,
       );
     if (!create)
       return trouble(
         subject,
-        `${name}: ${role} may not make the schema logkeep`,
+        `${name}: ${role} may not create the schema logkeep`,
         `grant create on database ${place} to ${identity}`,
       );
     return fine(subject, `${name}: Postgres ${version.split(' ')[0]} answers`);
   } catch (error) {
-    const message = asDatabaseError(name, error).message;
+    const failure = asDatabaseError(name, error);
+    if (!isFailure(failure)) throw failure;
     return trouble(
       subject,
-      message,
+      failure.message,
       isUntrusted(error)
-        ? 'correct the address as said above'
-        : 'check host, port, user, password and database name of the address, and that Postgres runs',
+        ? 'fix the address as described above'
+        : 'check host, port, user, password and database name of the address, and that Postgres is running',
     );
   } finally {
     await client?.end().catch(() => undefined);

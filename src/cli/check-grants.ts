@@ -39,15 +39,17 @@ interface Table {
 
 /**
  * Whether the role of this connection may do what a sync does in a database that has the tables: write them, and make
- * a partition for each new day. Each remedy is a statement for whoever may grant it. Throws what the driver throws.
+ * a partition for each new day; and whether that of `migrator` may make the queue's. Each remedy is a statement for
+ * whoever may grant it. Throws what the driver throws.
  */
-export async function checkGrants(pool: pg.Pool): Promise<Grants> {
+export async function checkGrants(pool: pg.Pool, migrator: pg.Pool): Promise<Grants> {
   const standing = await standingIn(pool, SCHEMA);
   if (standing === null) return { findings: [], readable: true };
   const { usage, tables } = standing;
   const readable = usage && tables.every(({ lacks }) => !lacks.includes('select'));
   const jobs = await standingIn(pool, JOB_SCHEMA);
-  return { findings: [...ofTables(standing), ...ofPartitions(standing), ...ofQueue(jobs)], readable };
+  const queue = jobs === null ? await ofNoQueue(migrator) : ofQueue(jobs);
+  return { findings: [...ofTables(standing), ...ofPartitions(standing), ...queue], readable };
 }
 
 /** Whether the role of this connection may migrate the tables that are there: `pending` lacks. */
@@ -59,7 +61,7 @@ export async function checkMigrating(pool: pg.Pool, pending: readonly string[]):
   return [
     trouble(
       subject,
-      `${standing.role} may not migrate the tables (${pending.join(', ')}): they are ${owners}'s`,
+      `${standing.role} may not migrate the tables (${pending.join(', ')}): they are owned by ${owners}`,
       `run \`logkeep migrate\` as ${owners}`,
     ),
   ];
@@ -97,7 +99,7 @@ function ofTables({ role, usage, tables, functions }: Standing): readonly Findin
 /** Each day's partition is made by whoever stores the day's first entry, and attached: that takes the parent's owner. */
 function ofPartitions({ role, create, tables }: Standing): readonly Finding[] {
   const to = pg.escapeIdentifier(role);
-  const found = `${role} may not make the partitions of new days`;
+  const found = `${role} may not create the partitions of new days`;
   const findings: Finding[] = [];
   if (!create) {
     const remedy = `grant create on schema ${SCHEMA} to ${to}`;
@@ -116,8 +118,20 @@ function ofPartitions({ role, create, tables }: Standing): readonly Finding[] {
   return findings;
 }
 
-function ofQueue(standing: Standing | null): readonly Finding[] {
-  if (standing === null) return [];
+/** The queue's tables are made by the first `logkeep serve` or `logkeep run`. */
+async function ofNoQueue(pool: pg.Pool): Promise<readonly Finding[]> {
+  const { rows } = await pool.query<{ role: string; database: string }>(
+    `select current_user as role, current_database() as database
+    where not has_database_privilege(current_database(), 'create')`,
+  );
+  return rows.map(({ role, database }) => {
+    const found = `${role} may not create the schema ${JOB_SCHEMA}, the queue of \`logkeep serve\` and \`logkeep run\``;
+    const remedy = `grant create on database ${pg.escapeIdentifier(database)} to ${pg.escapeIdentifier(role)}`;
+    return note(subject, found, remedy);
+  });
+}
+
+function ofQueue(standing: Standing): readonly Finding[] {
   const { role, usage, tables } = standing;
   const to = pg.escapeIdentifier(role);
   const remedies = [

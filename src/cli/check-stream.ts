@@ -11,8 +11,8 @@ const SKEW_MATTERS_MS = 5_000;
 
 /** Where the general remedy does not lead on from `check` itself. */
 const REMEDY_HERE: Partial<Record<ErrorKind, string>> = {
-  auth: 'correct the credentials as said above',
-  unavailable: 'check the address, the network and a proxy between; the service may be down',
+  auth: 'fix the credentials as described above',
+  unavailable: 'check the address, the network and any proxy in between; the service may be down',
   protocol: 'check the address: what answers there is not the API',
   aborted: 'check the address and the network',
 };
@@ -28,7 +28,7 @@ export async function checkStream(
   const patience = AbortSignal.timeout(PATIENCE_MS);
   try {
     const { skewMs, quota } = await stream.probe(AbortSignal.any([signal, patience]));
-    const found = `the API takes the key; answered in ${lengthText(clock.now() - startedMs)}${quotaText(quota)}`;
+    const found = `the API accepts the key; answered in ${lengthText(clock.now() - startedMs)}${quotaText(quota)}`;
     return [fine(subject, found), clockFinding(subject, skewMs)];
   } catch (error) {
     if (!isFailure(error) || signal.aborted) throw error;
@@ -42,8 +42,8 @@ function clockFinding(subject: string, skewMs: number | null): Finding {
   if (skewMs === null) {
     return trouble(
       subject,
-      'its answers have no Date header, by which logkeep knows how far it may claim to have read',
-      'check the address and a proxy between: the API itself sends one',
+      'its answers have no Date header, which tells logkeep how far it may claim to have read',
+      'check the address and any proxy in between: the API itself sends one',
     );
   }
   const off = lengthText(Math.abs(skewMs));
@@ -53,7 +53,7 @@ function clockFinding(subject: string, skewMs: number | null): Finding {
   return trouble(
     subject,
     `the clock of this machine is ${off} ${skewMs > 0 ? 'behind' : 'ahead of'} the API's`,
-    "set the clock of this machine by NTP; coverage is counted by the API's clock, so nothing is lost meanwhile",
+    "synchronize the clock of this machine with NTP; coverage is counted by the API's clock, so nothing is lost meanwhile",
   );
 }
 
@@ -92,8 +92,8 @@ function overlap(a: Stream, b: Stream): Finding {
   if (outer === null) {
     return note(
       b.id,
-      `may overlap ${a.id}: an entry that both filters let through is stored twice, once under each name`,
-      `narrow the filters of ${a.id} or ${b.id}, or ignore this if you know that the two share nothing`,
+      `may overlap ${a.id}: an entry that matches both filters is stored twice, once under each name`,
+      `narrow the filters of ${a.id} or ${b.id}, or ignore this if you know that they have no entries in common`,
     );
   }
   const inner = outer === a ? b : a;

@@ -1,11 +1,12 @@
 import { lengthText, timeText } from '../amounts.ts';
 import { type OpenStream, openStreams } from '../app.ts';
-import type { Config } from '../config.ts';
+import { type Config, streamVariables } from '../config.ts';
 import { resolveMoment } from '../durations.ts';
 import type { Log } from '../log.ts';
 import { overasking, overaskingText } from '../operations/pacing.ts';
 import { createRedactor } from '../redact.ts';
 import { createHttp } from '../sources/http.ts';
+import { SOURCES } from '../sources/list.ts';
 import type { Stream, StreamSettings } from '../sources/source.ts';
 import { readStatus, type StreamStatus } from '../store/status.ts';
 import { checkDatabase } from './check-database.ts';
@@ -30,13 +31,17 @@ export const run: Run<'check'> = async (options, context): Promise<ExitCode> => 
       trouble(
         'settings',
         'no stream is set, so there is nothing to read',
-        'set QSTASH_TOKEN, or DD_API_KEY and DD_APP_KEY, or declare streams in logkeep.yaml',
+        `set ${streamVariables(SOURCES)}, or declare streams in logkeep.yaml`,
       ),
     );
   }
   for (const sentence of config.notes) {
     findings.push(
-      note('settings', sentence, `declare a stream for it in ${config.file}, or leave it, if that is meant`),
+      note(
+        'settings',
+        sentence,
+        `declare a stream for it in ${config.file}, or ignore this if it is intended`,
+      ),
     );
   }
   const log = openCommandLog(config.logLevel, options.json, context.stderr);
@@ -113,7 +118,7 @@ function retentionFinding(
   const expiry = expiresInMs <= 0 ? 'and is expiring now' : `and expires in only ${lengthText(expiresInMs)}`;
   const reader = readerText(status);
   if (reader !== null) {
-    const remedy = 'see `logkeep why`; nothing, unless it gets nowhere';
+    const remedy = 'see `logkeep why`; no action needed unless it makes no progress';
     return note(id, `${missing} ${expiry}: ${reader}`, remedy);
   }
   return trouble(
@@ -146,7 +151,7 @@ function scheduleFindings(all: readonly OpenStream[], opened: readonly Stream[])
       note(
         one.stream,
         overaskingText(one),
-        `set schedule to "${one.carried}" or slower, or have the quota raised; sweeps and backfills get what reading leaves`,
+        `set schedule to "${one.carried}" or slower, or ask for a larger quota; sweeps and backfills get what is left`,
       ),
     );
 }

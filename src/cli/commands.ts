@@ -22,7 +22,7 @@ const HISTORY_MS = 2 * 24 * 3_600_000;
 
 const seed: OptionDeclaration<number> = {
   flags: '--seed <n>',
-  help: 'the same seed makes the same entries',
+  help: 'the same seed produces the same entries',
   initial: 1,
   parse: whole(0, 2 ** 31 - 1),
 };
@@ -65,7 +65,7 @@ export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<Comm
     options: {
       job: {
         flags: '<job>',
-        help: 'its name: sync, sweep, backfill or trim',
+        help: "the job's name: sync, sweep, backfill or trim",
         initial: '',
         parse: (text) => text,
       },
@@ -102,7 +102,7 @@ export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<Comm
   audit: READING_COMMANDS.audit,
   check: {
     summary:
-      'test database, keys, clock and settings, with a remedy for each trouble; exit 1 if there is any',
+      'test database, keys, clock and settings, with a remedy for each problem; exit 1 if there is one',
     options: { stream, json },
     examples: ['logkeep check'],
   },
@@ -112,27 +112,29 @@ export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<Comm
     examples: ['DATABASE_URL=postgres://localhost/logs logkeep migrate'],
   },
   query: {
-    summary: 'run one SQL statement on the copy, which it can only read, and print the answer',
+    summary: 'run one read-only SQL statement on the copy and print the result',
     options: {
       sql: { flags: '[sql]', help: 'the statement', initial: '', parse: (text) => text },
       json: { ...json, help: 'print one JSON object for each row, without a limit' },
     },
     examples: [
       'logkeep query "select state, count(*) from qstash_log group by 1"',
-      'logkeep query "select * from log_entry order by time desc limit 20" --json',
+      'logkeep query "select * from qstash_log where stream = \'qstash.main\' order by time desc limit 20" --json',
     ],
-    more: `The tables of schema logkeep are found by their bare names. The transaction is read-only. A table ends after 1,000 rows
-and shows the first 1,000 characters of a value; --json prints all, with bigint and numeric as text.`,
+    more: `The tables of schema logkeep are found by their bare names. The statement must answer with rows (select, with, explain,
+show) and runs in a read-only transaction: on the embedded Postgres as a role that may only read, for a superuser of
+another with the rights of pg_read_all_data. A table ends after 1,000 rows and shows the first 1,000 characters of a
+value; --json prints all, with bigint and numeric as text.`,
     check: ({ sql }) => {
       if (sql.trim() === '') throw noStatement();
     },
   },
   db: {
-    summary: 'how to connect to the database with psql; keeps the embedded one up until Ctrl-C',
+    summary: 'how to connect to the database with psql; keeps the embedded one running until Ctrl-C',
     options: { json },
     examples: ['logkeep db', 'logkeep db --json'],
-    more: `Where DATABASE_URL is not set, it prints the address of the embedded Postgres, with its password, and keeps that up until
-Ctrl-C; other commands may use it meanwhile. Where it is set, it prints host, port, database and user, and ends.`,
+    more: `Where DATABASE_URL is not set, it prints the address of the embedded Postgres, with its password, and keeps it running
+until Ctrl-C; other commands can use it meanwhile. Where it is set, it prints host, port, database and user, and ends.`,
   },
   'quarantine list': {
     summary: 'entries that could not become rows, and why',
@@ -148,7 +150,7 @@ Ctrl-C; other commands may use it meanwhile. Where it is set, it prints host, po
       },
       limit: {
         flags: '--limit <n>',
-        help: 'at most so many, newest first',
+        help: 'at most this many, newest first',
         initial: 50,
         parse: whole(1, 100_000),
       },
@@ -169,7 +171,7 @@ Ctrl-C; other commands may use it meanwhile. Where it is set, it prints host, po
     options: {
       ids: {
         flags: '[ids...]',
-        help: 'their numbers; all that wait, if none is given',
+        help: 'their numbers; without any, all that wait',
         initial: [],
         many: true,
         parse: quarantineId,
@@ -180,7 +182,7 @@ Ctrl-C; other commands may use it meanwhile. Where it is set, it prints host, po
     examples: ['logkeep quarantine retry', 'logkeep quarantine retry 17 18'],
   },
   sandbox: {
-    summary: 'serve stand-ins of both APIs until stopped',
+    summary: 'serve stand-ins for both APIs until stopped',
     options: {
       port: {
         flags: '--port <n>',
@@ -198,21 +200,21 @@ Ctrl-C; other commands may use it meanwhile. Where it is set, it prints host, po
       },
       entries: {
         flags: '--entries <n>',
-        help: 'about so many entries of each API',
+        help: 'about this many entries for each API',
         initial: 20_000,
         parse: whole(0, 10_000_000),
       },
       json,
     },
     examples: ['logkeep sandbox', 'logkeep sandbox --port 4010 --entries 100000'],
-    more: `What it holds, whether or not its APIs show it now, and what it was asked, as JSON over HTTP:
+    more: `What it holds, whether or not its APIs show it now, and the requests it received, as JSON over HTTP:
   GET /sandbox/truth                                   each entry: id, time, visible_at
       ?api=qstash|datadog&from=TIME&to=TIME            of one API, of a span of event time
       &visible_at=TIME&text=true                       what the API shows at TIME; with the text as it is sent
   GET /sandbox/requests (?api=qstash|datadog)          the last 10,000 requests`,
   },
   demo: {
-    summary: 'see it work without any key: embedded Postgres, stand-in APIs, sync, queries',
+    summary: 'see it work without any keys: embedded Postgres, stand-in APIs, sync, queries',
     options: {
       seed,
       keep: {

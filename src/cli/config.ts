@@ -30,7 +30,7 @@ export const run: Run<'config'> = async (options, context) => {
     stderr.write(`database_url is not set: an embedded Postgres in ${dir} is used${unmade}\n`);
   }
   if (config.streams.length === 0) {
-    stderr.write('no stream is set: `logkeep --help` says which environment variables make one\n');
+    stderr.write('no stream is set: `logkeep --help` says which environment variables define one\n');
   }
   return 0;
 };

@@ -27,7 +27,7 @@ export const run: Run<'db'> = async (options, context) => {
         : `${url}\n${psql}\n`,
     );
     stderr.write(
-      `the embedded Postgres in ${config.database.dir} is up until Ctrl-C; other commands may use it meanwhile\n`,
+      `the embedded Postgres in ${config.database.dir} is running until Ctrl-C; other commands can use it meanwhile\n`,
     );
     await stopped(signal);
     return 0;
@@ -61,7 +61,7 @@ async function tellNamed(
   }
 }
 
-interface Place {
+interface Address {
   readonly host: string;
   readonly port: number;
   readonly database: string;
@@ -69,7 +69,7 @@ interface Place {
 }
 
 /** As pg takes the address, nothing being sent; it names no database where that is the user's. */
-function placeOf(url: string): Promise<Place> {
+function placeOf(url: string): Promise<Address> {
   return naming('read the address of the database', async () => {
     // Fails where the address names a certificate file that is not there.
     const { host, port, database, user } = new pg.Client({ connectionString: connectionString(url) });

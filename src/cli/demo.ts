@@ -37,7 +37,7 @@ export const run: Run<'demo'> = async (options, context) => {
   const begunMs = clock.now();
   const dir = resolve(context.cwd, `${context.env.LOGKEEP_DIR?.trim() || '.logkeep'}-demo`);
   stderr.write(
-    "starting stand-ins of both APIs with two days of history, and a Postgres of the demo's own ...\n",
+    "starting stand-ins for both APIs with two days of history, and the demo's own Postgres ...\n",
   );
   const sandbox = await startSandbox({
     seed: options.seed,
@@ -103,7 +103,7 @@ async function beginAnew(dir: string, log: Log): Promise<() => Promise<void>> {
     if (!rows[0].alone) {
       throw new LogkeepError(
         'config',
-        `${dir}: another demo runs here: stop it, or run this one in another folder`,
+        `${dir}: another demo is running here: stop it, or run this one in another folder`,
       );
     }
     await client.query('set client_min_messages = warning');
@@ -127,7 +127,7 @@ async function synced(app: App, context: CliContext): Promise<boolean> {
       watch: (stream, event) => view.update(stream, event),
     });
     view.close();
-    await reportSync(app, results, { context, json: false, shares: new Map() });
+    await reportSync(app, results, { context, json: false, shares: new Map(), untilMs: null });
     return results.every(({ outcome }) => outcome === 'done');
   } finally {
     view.close();
@@ -151,11 +151,11 @@ function indented(sql: string): string {
 
 function keptText(url: string, sandbox: Sandbox): string {
   return `
-The database and the stand-ins (with a new message and a new log each second) go on until Ctrl-C. In another terminal:
+The database and the stand-ins (with a new message and a new log each second) keep running until Ctrl-C. In another terminal:
 
   ${psqlLine(url)}
 
-or go on syncing from the stand-ins:
+or keep syncing from the stand-ins:
 
 ${exportLines({ ...sandbox.env, DATABASE_URL: url }).replaceAll(/^(?=.)/gm, '  ')}  npx logkeep sync
 `;
@@ -168,12 +168,11 @@ function endText(dir: string, kept: boolean): string {
   return `
 ${around}To copy your own logs:      QSTASH_TOKEN=... npx logkeep sync
                             DD_API_KEY=... DD_APP_KEY=... DD_SITE=datadoghq.eu npx logkeep sync
-To ask them in SQL:         npx logkeep query "select state, count(*) from qstash_log group by 1"
+To query them in SQL:       npx logkeep query "select state, count(*) from qstash_log group by 1"
 Or with psql:               npx logkeep db              (it prints the psql command, and runs until Ctrl-C)
 To keep them complete:      npx logkeep serve           (with the variables of sync)
-Is all in order?            npx logkeep check
-They go into a Postgres of yours, and are read from there, if you add
-DATABASE_URL=postgres://user:password@host/name to any of these.
+Is everything in order?     npx logkeep check
+To use your own Postgres, add DATABASE_URL=postgres://user:password@host/name to any of these.
 The demo's files are in ${dir}; remove that folder when you are done.
 `;
 }

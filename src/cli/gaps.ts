@@ -27,17 +27,17 @@ const MEANING: Readonly<
     one: 'expired span',
     many: 'expired spans',
     means:
-      'asked for, but older than the retention when it was to be read: lost, unless the API keeps entries longer',
+      'asked for, but older than the retention by the time it was to be read: lost, unless the API keeps entries longer',
     remedy:
-      'set `retention` to that of your plan or index, which has the span read again; sync more often than that',
+      'set `retention` to that of your plan or index, and the span is read again; sync more often than that',
   },
   unreachable: {
     one: 'expired span',
     many: 'expired spans',
     means:
-      'asked for when it was older than the retention already, with nothing read before it: lost, unless the API keeps entries longer',
+      'already older than the retention when it was asked for, with nothing read before it: lost, unless the API keeps entries longer',
     remedy:
-      'set `retention` to that of your plan or index, if that is longer, which has the span read again; else nothing brings it back, and a shorter `since` from the start would not have asked for it',
+      'set `retention` to that of your plan or index, if that is longer, and the span is read again; otherwise it cannot be recovered: it was asked for by `since` or by a backfill; `logkeep gaps --since 3d` leaves it out',
   },
   oversize: {
     one: 'oversize entry',

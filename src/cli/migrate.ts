@@ -11,7 +11,7 @@ export const run: Run<'migrate'> = async (options, context) => {
     migrate: true,
   });
   try {
-    const pending = await pendingMigrations(database.store.db as never);
+    const pending = await pendingMigrations(database.store.db);
     const { applied } = database;
     if (!options.json && applied.length > 0) context.stderr.write(`applied ${applied.join(', ')}\n`);
     context.stdout.write(

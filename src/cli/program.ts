@@ -99,14 +99,14 @@ Settings come from the environment alone, or from logkeep.yaml (its streams then
   LOGKEEP_ALERT_WEBHOOK, LOGKEEP_ALERT_SLACK           where alerts go
 
 Examples:
-  $ logkeep demo                                       see it work, without any key
+  $ logkeep demo                                       see it work without any keys
   $ QSTASH_TOKEN=... logkeep sync                      copy what is not copied yet
   $ logkeep serve                                      keep it complete until stopped
   $ logkeep why                                        how far each stream is, and why
-  $ logkeep query "select count(*) from log_entry"     ask the copy in SQL
+  $ logkeep query "select count(*) from log_entry"     query the copy in SQL
   $ logkeep check                                      what is wrong, and what to do about it
 
-Exit codes: 0 done, 1 failed (or gaps, differences or trouble found), 2 misused.`;
+Exit codes: 0 done, 1 failed (or gaps, differences or problems found), 2 misused.`;
 
 function adorn(command: Command, context: CliContext): void {
   command

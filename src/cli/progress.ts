@@ -1,8 +1,9 @@
-import { amountText, clockText, countText, lengthText, timeText } from '../amounts.ts';
-import { remedyOf } from '../errors.ts';
+import { amountText, clockText, countText, isoTime, lengthText, timeText } from '../amounts.ts';
+import { errorJson } from '../errors.ts';
 import type { Ms, Span } from '../model.ts';
 import type { Meter, Stream } from '../sources/source.ts';
-import type { RunEvent, RunTotals } from '../sync/run.ts';
+import type { RunEvent } from '../sync/run.ts';
+import type { RunTotals } from '../sync/totals.ts';
 import type { CliContext } from './command.ts';
 import { printable, withoutName } from './table.ts';
 
@@ -178,7 +179,7 @@ function reckon(line: Line, now: number): void {
 
 function describe(line: Line, live: boolean, clockMs: Ms, now: number): string {
   const { stream, name, window, whole, totals, meter, heldBy, retry, waitsUntilMs } = line;
-  if (heldBy !== null) return `${name}: waiting for ${printable(heldBy)}, which reads it now`;
+  if (heldBy !== null) return `${name}: waiting for ${printable(heldBy)}, which is reading it now`;
   const waitMs = (waitsUntilMs ?? 0) - clockMs;
   const waits = waitMs > 0 ? `waits for quota until ${untilText(clockMs + waitMs, clockMs)}` : null;
   if (window === null && waits === null) return `${name}: starting`;
@@ -223,15 +224,10 @@ function asJson(stream: Stream, event: RunEvent): Readonly<Record<string, unknow
   if (event.kind === 'held') return { stream: id, event: 'held', by: event.by };
   if (event.kind === 'waiting') return { stream: id, event: 'waiting', wait_ms: Math.round(event.waitMs) };
   if (event.kind === 'retrying') {
-    const { kind, message } = event.error;
-    return {
-      stream: id,
-      event: 'retrying',
-      error: { kind, message, remedy: remedyOf(event.error) },
-      requests: event.meter.requests,
-    };
+    const { error, meter } = event;
+    return { stream: id, event: 'retrying', error: errorJson(error), requests: meter.requests };
   }
-  const window = { from: iso(event.window.from), to: iso(event.window.to) };
+  const window = { from: isoTime(event.window.from), to: isoTime(event.window.to) };
   if (event.kind === 'window') return { stream: id, event: 'window', window };
   const { fetched, fresh, known, quarantined } = event.totals;
   const { limit, remaining, resetMs } = stream.quota();
@@ -246,15 +242,11 @@ function asJson(stream: Stream, event: RunEvent): Readonly<Record<string, unknow
     known,
     quarantined,
     requests: event.meter.requests,
-    quota: { limit, remaining, reset_at: resetMs === null ? null : iso(resetMs) },
+    quota: { limit, remaining, reset_at: isoTime(resetMs) },
   };
 }
 
 /** Month to minute: a progress line is short. */
 function stamp(ms: Ms): string {
   return timeText(ms).slice(5, 16);
-}
-
-function iso(ms: Ms): string {
-  return new Date(ms).toISOString();
 }

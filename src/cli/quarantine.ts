@@ -1,10 +1,10 @@
 import { amountText, countText, timeText } from '../amounts.ts';
 import { type App, openStreams } from '../app.ts';
-import { isFailure, LogkeepError } from '../errors.ts';
+import { LogkeepError } from '../errors.ts';
 import { keepHidden } from '../redact.ts';
 import { createHttp } from '../sources/http.ts';
 import type { Row, Stream } from '../sources/source.ts';
-import { asDatabaseError } from '../store/database.ts';
+import { asDatabaseError, naming } from '../store/database.ts';
 import {
   beginReturn,
   listWaiting,
@@ -31,7 +31,7 @@ export const list: Run<'quarantine list'> = (options, context) =>
     const shown = found.slice(0, limit);
     if (options.json) context.stdout.write(`${JSON.stringify({ entries: shown.map(asJson) }, null, 2)}\n`);
     else if (shown.length === 0) {
-      const chosen = reason === null && streams.length === 0 ? '' : ' of what was chosen';
+      const chosen = reason === null && streams.length === 0 ? '' : ' that matches';
       context.stdout.write(`nothing${chosen} waits in quarantine\n`);
     } else {
       const head = ['id', 'stream', 'reason', 'time of entry', 'first seen', 'characters'];
@@ -53,7 +53,7 @@ export const list: Run<'quarantine list'> = (options, context) =>
 export const show: Run<'quarantine show'> = (options, context) =>
   withReadyApp(options, context, async (app) => {
     const [entry] = await waiting(app, { ids: [options.id], streams: [], reason: null }, 1);
-    const raw = (await guarded('read the quarantine', () => readWaiting(app.store.db, [options.id]))).get(
+    const raw = (await naming('read the quarantine', () => readWaiting(app.store.db, [options.id]))).get(
       options.id,
     );
     if (entry === undefined || raw === undefined) throw notThere([options.id]);
@@ -87,7 +87,7 @@ export const retry: Run<'quarantine retry'> = (options, context) =>
     try {
       const settings = app.streams.map((open) => open.settings);
       const redactor = keepHidden(app.redactor);
-      const streams = openStreams(settings, { clock: app.clock, log: app.log, redactor, http });
+      const streams = openStreams(settings, { clock: app.clock, redactor, http });
       const results: Retried[] = [];
       for (const name of [...new Set(found.map(({ stream }) => stream))].sort()) {
         const mine = found.filter((entry) => entry.stream === name);
@@ -115,7 +115,7 @@ export const retry: Run<'quarantine retry'> = (options, context) =>
           );
         if (absurd > 0)
           context.stderr.write(
-            `${name}: ${amountText(absurd, 'entry', 'entries')} of a time that was not asked for (time_out_of_bounds) stay: name their ids to have them\n`,
+            `${name}: ${amountText(absurd, 'entry', 'entries')} with a time that was not asked for (time_out_of_bounds) stay: give their ids to store them\n`,
           );
       }
       if (options.json) {
@@ -141,9 +141,7 @@ async function bringBack(
   signal: AbortSignal,
 ): Promise<Omit<Retried, 'stream'>> {
   if (ids.length === 0) return { rows: 0, fresh: 0, staying: 0 };
-  const run = await guarded('begin a retry', () =>
-    beginReturn(app.store, app.partitions, stream, app.holder),
-  );
+  const run = await naming('begin a retry', () => beginReturn(app.store, app.partitions, stream, app.holder));
   let rows = 0;
   let fresh = 0;
   try {
@@ -161,23 +159,14 @@ async function bringBack(
     await run.end('done', null);
   } catch (error) {
     const failure = asDatabaseError(`${stream.id}: bring entries back from quarantine`, error);
-    await run.end('failed', failure.message).catch(() => undefined);
+    await run.end('failed', failure as Error).catch(() => undefined);
     throw failure;
   }
   return { rows, fresh, staying: ids.length - rows };
 }
 
 function waiting(app: App, query: WaitingQuery, limit: number): Promise<readonly Waiting[]> {
-  return guarded('read the quarantine', () => listWaiting(app.store.db, query, limit));
-}
-
-async function guarded<T>(doing: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isFailure(error)) throw error;
-    throw asDatabaseError(doing, error);
-  }
+  return naming('read the quarantine', () => listWaiting(app.store.db, query, limit));
 }
 
 function notThere(ids: readonly string[]): LogkeepError {

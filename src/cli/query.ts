@@ -3,24 +3,23 @@ import { countText } from '../amounts.ts';
 import { LogkeepError } from '../errors.ts';
 import { withClient } from '../store/connection.ts';
 import { asDatabaseError, mayPass } from '../store/database.ts';
-import { type Answered, answer } from '../store/portal.ts';
+import { answer } from '../store/portal.ts';
+import { openReader } from '../store/reader.ts';
 import { answerJson, answerTable, CELL_CHARACTERS, PORTION, TABLE_ROWS } from './answer.ts';
 import type { CliContext, Run } from './command.ts';
 import { withReadyDatabase } from './open.ts';
-import { noStatement } from './options.ts';
 import { printable } from './table.ts';
 
 /** `logkeep query`: one SQL statement in a read-only transaction; its answer as a table, or a JSON object a row. */
 export const run: Run<'query'> = (options, context) =>
-  withReadyDatabase(options, context, async ({ store }) => {
+  withReadyDatabase(options, context, async ({ store: { pool }, url, isEmbedded }) => {
     const { stderr, signal } = context;
     const { sql, json } = options;
+    const reader = isEmbedded ? await openReader(pool, url) : pool;
     try {
-      const { command, hasColumns, isEmpty } = await ask(store.pool, signal, (client) =>
+      await ask({ pool, reader, signal }, (client) =>
         json ? printJson(client, sql, context) : printTable(client, sql, context),
       );
-      if (isEmpty) throw noStatement();
-      if (!hasColumns) stderr.write(`${command}: there are no rows to print, and nothing was changed\n`);
       return 0;
     } catch (error) {
       if (signal.aborted) {
@@ -30,52 +29,51 @@ export const run: Run<'query'> = (options, context) =>
       if (!(error instanceof pg.DatabaseError) || mayPass(error)) throw asDatabaseError('query', error);
       stderr.write(`logkeep: query: ${printable(refusalText(error, sql))}\n`);
       return 1;
+    } finally {
+      if (reader !== pool) await reader.end();
     }
   });
 
-/** Runs `work` in a transaction that can only read, tables of `logkeep` found by their bare names; cancelled by `signal`. */
+/**
+ * Runs `work` on a connection of `reader` in a transaction that can only read, tables of `logkeep` found by their bare
+ * names; cancelled by `signal`. What a read-only transaction lets a superuser do all the same (files of the server, other
+ * sessions), a superuser's statement has no right to either.
+ */
 async function ask(
-  pool: pg.Pool,
-  signal: AbortSignal,
-  work: (client: pg.PoolClient) => Promise<Answered>,
-): Promise<Answered> {
-  return withClient(pool, async (client) => {
+  { pool, reader, signal }: { pool: pg.Pool; reader: pg.Pool; signal: AbortSignal },
+  work: (client: pg.PoolClient) => Promise<void>,
+): Promise<void> {
+  await withClient(reader, async (client) => {
     await client.query('begin read only');
     const { rows } = await client.query<{ pid: number }>(
       `select pg_backend_pid() as pid,
-        set_config('search_path', concat_ws(', ', 'logkeep', nullif(current_setting('search_path'), '')), true)`,
+        set_config('search_path', concat_ws(', ', 'logkeep', nullif(current_setting('search_path'), '')), true),
+        case current_setting('is_superuser') when 'on' then set_config('role', 'pg_read_all_data', true) end`,
     );
     // From another connection, as this one is busy; one that fails leaves the statement to its end.
     const cancel = () => pool.query('select pg_cancel_backend($1)', [rows[0]?.pid]).catch(() => undefined);
     signal.throwIfAborted();
     signal.addEventListener('abort', cancel, { once: true });
     try {
-      const answered = await work(client);
+      await work(client);
       await client.query('rollback');
-      return answered;
     } finally {
       signal.removeEventListener('abort', cancel);
     }
   });
 }
 
-async function printTable(
-  client: pg.PoolClient,
-  sql: string,
-  { stdout, stderr }: CliContext,
-): Promise<Answered> {
+async function printTable(client: pg.PoolClient, sql: string, { stdout, stderr }: CliContext): Promise<void> {
   const table = await answerTable(client, sql, stdout.columns ?? null);
-  if (!table.hasColumns) return table;
   stdout.write(table.text);
   const missing = [
     ...(table.isLonger ? [`only the first ${countText(TABLE_ROWS)} rows`] : []),
     ...(table.isCut ? [`only the first ${countText(CELL_CHARACTERS)} characters of a value`] : []),
   ];
   if (missing.length > 0) stderr.write(`${missing.join(', and ')}: --json prints all\n`);
-  return table;
 }
 
-function printJson(client: pg.PoolClient, sql: string, { stdout, signal }: CliContext): Promise<Answered> {
+function printJson(client: pg.PoolClient, sql: string, { stdout, signal }: CliContext): Promise<void> {
   return answer(client, sql, {
     portion: PORTION,
     take: (columns, rows) => {
@@ -105,7 +103,7 @@ function refusalText(error: pg.DatabaseError, sql: string): string {
     ...[detail, hint].filter((text) => text !== undefined),
   ];
   if (code === READ_ONLY)
-    parts.push('`logkeep query` only reads; `logkeep db` tells how to connect with psql');
+    parts.push('`logkeep query` only reads; `logkeep db` shows how to connect with psql');
   if (code === SYNTAX && position === undefined) parts.push('expected one statement at a time');
   return parts.join('; ');
 }

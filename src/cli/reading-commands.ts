@@ -30,7 +30,7 @@ export const READING_COMMANDS: { readonly [Name in Reading]: CommandDeclaration<
       },
       forMs: {
         flags: '--for <duration>',
-        help: 'stop cleanly after this long; failed if the API fails then',
+        help: 'stop cleanly after this long; exits 1 if the API is failing at that moment',
         initial: null,
         parse: (text, at) => parseDuration(text) || fail(at, text, `${DURATION_EXPECTED}, more than 0`),
       },
@@ -64,7 +64,7 @@ export const READING_COMMANDS: { readonly [Name in Reading]: CommandDeclaration<
     },
   },
   backfill: {
-    summary: 'copy a chosen span of the past, beside the live log; without --from go on with what is open',
+    summary: 'copy a chosen span of the past, alongside the live log; without --from, continue what is open',
     options: {
       from: {
         flags: '--from <time>',
@@ -81,12 +81,12 @@ export const READING_COMMANDS: { readonly [Name in Reading]: CommandDeclaration<
       stream,
       dryRun: {
         flags: '--dry-run',
-        help: 'only tell the plan: windows, requests, time, and what expires when',
+        help: 'only show the plan: windows, requests, time, and what expires when',
         initial: false,
       },
       cancel: {
         flags: '--cancel',
-        help: 'give up what is open; what was read stays',
+        help: 'cancel what is open; what was read stays',
         initial: false,
       },
       json,

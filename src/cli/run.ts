@@ -1,7 +1,8 @@
+import { z } from 'zod';
 import type { Job, JobContext, JobReport } from '../../jobs/job.ts';
 import { JOBS } from '../../jobs/list.ts';
 import { openApp } from '../app.ts';
-import { LogkeepError, remedyOf } from '../errors.ts';
+import { type ErrorJson, errorJson, LogkeepError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
 import { openBackend } from '../serve/backend.ts';
 import { lanesOf } from '../serve/lanes.ts';
@@ -19,7 +20,7 @@ const LOOK_MS = 300;
 interface Done {
   readonly stream: string | null;
   readonly outcome: string;
-  readonly error: string | null;
+  readonly error: ErrorJson | null;
   readonly counts: Readonly<Record<string, number>>;
 }
 
@@ -37,11 +38,12 @@ export const run: Run<'run'> = async (options, context) => {
   const view = createProgress(context, { json: options.json, live: job.name === 'sync' });
   const log = openCommandLog(config.logLevel, options.json, view);
   const backend = await openBackend({ config, jobs: JOBS, log });
+  const { queue } = backend;
   try {
     const app = await openApp(config, chosen, context.clock, log, { migrate: false });
     const reports = new Map<string, JobReport>();
     const worker = startWorker({
-      queue: backend.queue,
+      queue,
       jobs: [job],
       log,
       find: (_, { stream, lane }) => {
@@ -62,7 +64,7 @@ export const run: Run<'run'> = async (options, context) => {
       const all = await Promise.all(
         targets.map(async (stream) => {
           const lanes = Array.from({ length: await lanesOf(job, stream, app) }, (_, lane) =>
-            follow(job, { stream, lane }, { backend, worker, reports }, { ...context, stderr: view }),
+            follow(job, { stream, lane }, { queue, worker, reports }, { ...context, stderr: view }),
           );
           const done = together(stream, await Promise.all(lanes));
           if (options.json) tell(job, done, options.json, context);
@@ -83,52 +85,58 @@ export const run: Run<'run'> = async (options, context) => {
 };
 
 interface Following {
-  readonly backend: { readonly queue: JobQueue };
+  readonly queue: Pick<JobQueue, 'send' | 'current' | 'stateOf'>;
   readonly worker: { wake(job: string): void };
   readonly reports: ReadonlyMap<string, JobReport>;
 }
 
-/** Asks for a job and waits for its end, whoever works on it. */
-async function follow(
+/** Asks for a job and waits for its end, whoever works on it; an end that nobody recorded is a failure. */
+export async function follow(
   job: Job,
   { stream, lane }: { readonly stream: string | null; readonly lane: number },
-  { backend: { queue }, worker, reports }: Following,
-  { signal, clock, stderr }: CliContext,
+  { queue, worker, reports }: Following,
+  { signal, clock, stderr }: Pick<CliContext, 'signal' | 'clock' | 'stderr'>,
 ): Promise<Done> {
   const name = stream === null ? job.name : `${stream}: ${job.name}`;
   let id = await queue.send(job.name, stream, null, lane);
   if (id === null) {
     id = await queue.current(job.name, stream, lane);
-    if (id !== null && lane === 0)
-      stderr.write(`${name}: waits or is worked on already: waiting for its end\n`);
+    // It ended between asking and looking.
+    if (id === null) id = await queue.send(job.name, stream, null, lane);
+    else if (lane === 0) stderr.write(`${name}: is already queued or running: waiting for it to end\n`);
   }
   worker.wake(job.name);
   while (id !== null && !signal.aborted) {
     const own = reports.get(id);
-    if (own !== undefined) {
-      return {
-        stream,
-        outcome: own.outcome,
-        error: own.error === null ? null : withRemedy(own.error),
-        counts: own.counts,
-      };
-    }
+    if (own !== undefined)
+      return { stream, outcome: own.outcome, error: errorJson(own.error), counts: own.counts };
     const state = await queue.stateOf(job.name, id);
     if (state.status === 'gone') break;
-    if (state.status === 'finished')
-      return { stream, ...(state.report as Omit<Done, 'stream'> | null) } as Done;
+    if (state.status === 'finished') {
+      const { data } = RECORDED.safeParse(state.report);
+      if (data === undefined) break;
+      return { stream, ...data };
+    }
     await clock.sleep(LOOK_MS, signal).catch(() => {});
   }
   if (signal.aborted) return { stream, outcome: 'stopped', error: null, counts: {} };
-  // It ended between asking and looking: then it was done a moment ago.
-  return { stream, outcome: 'done', error: null, counts: {} };
+  const remedy = '`logkeep status` shows how its last run ended';
+  const error = new LogkeepError('database', `${name}: how it ended was not recorded`, { remedy });
+  return { stream, outcome: 'failed', error: errorJson(error), counts: {} };
 }
+
+/** What a worker, of whatever version, records of a job's end. */
+const RECORDED = z.object({
+  outcome: z.string(),
+  error: z.object({ kind: z.string(), message: z.string(), remedy: z.string() }).nullable(),
+  counts: z.record(z.string(), z.number()),
+});
 
 /** What became of all lanes, as one. */
 function together(stream: string | null, lanes: readonly Done[]): Done {
   const counts: Record<string, number> = {};
   for (const lane of lanes) {
-    for (const [what, count] of Object.entries(lane.counts ?? {})) counts[what] = (counts[what] ?? 0) + count;
+    for (const [what, count] of Object.entries(lane.counts)) counts[what] = (counts[what] ?? 0) + count;
   }
   const worst = ['failed', 'stopped'].find((outcome) => lanes.some((lane) => lane.outcome === outcome));
   return {
@@ -139,10 +147,6 @@ function together(stream: string | null, lanes: readonly Done[]): Done {
   };
 }
 
-function withRemedy(error: LogkeepError): string {
-  return `${error.message} (${remedyOf(error)})`;
-}
-
 function tell(job: Job, done: Done, json: boolean, { stdout, stderr }: CliContext): void {
   const { stream, outcome, error, counts } = done;
   if (json) {
@@ -150,11 +154,11 @@ function tell(job: Job, done: Done, json: boolean, { stdout, stderr }: CliContex
     return;
   }
   const name = stream === null ? job.name : `${stream}: ${job.name}`;
-  const deeds = Object.entries(counts ?? {})
+  const deeds = Object.entries(counts)
     .filter(([, count]) => count !== 0)
     .map(([what, count]) => `${what.replaceAll('_', ' ')} ${count}`);
   stdout.write(`${[`${name} ${outcome}`, ...deeds].join(', ')}\n`);
-  if (error !== null) stderr.write(`logkeep: ${printable(error)}\n`);
+  if (error !== null) stderr.write(`logkeep: ${printable(`${error.message} (${error.remedy})`)}\n`);
 }
 
 function jobNamed(name: string): Job {

@@ -19,7 +19,7 @@ export const run: Run<'sandbox'> = async (
     if (error.code !== 'EADDRINUSE' && error.code !== 'EACCES') throw error;
     throw new LogkeepError(
       'config',
-      `--port: ${port}: cannot be had (${error.code}): choose another, or 0 for any free one`,
+      `--port: ${port}: cannot be used (${error.code}): choose another, or 0 for any free one`,
     );
   });
   try {
@@ -32,8 +32,8 @@ export const run: Run<'sandbox'> = async (
       json ? `${JSON.stringify({ url: sandbox.url, env: sandbox.env })}\n` : exportLines(sandbox.env),
     );
     stderr.write(
-      `stand-ins of both APIs at ${sandbox.url}: about ${amountText(entries, 'entry', 'entries')} each over ${lengthText(historyMs)}, ` +
-        'and new ones each second, all of which GET /sandbox/truth tells; in another terminal, set the variables above and run `logkeep sync` or `logkeep serve`; Ctrl-C stops\n',
+      `stand-ins for both APIs at ${sandbox.url}: about ${amountText(entries, 'entry', 'entries')} each over ${lengthText(historyMs)}, ` +
+        'and new ones each second, all of which GET /sandbox/truth lists; in another terminal, set the variables above and run `logkeep sync` or `logkeep serve`; Ctrl-C stops\n',
     );
     await stopped(signal);
     return 0;

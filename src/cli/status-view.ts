@@ -1,4 +1,4 @@
-import { amountText, clockText, countText, lengthText, timeText } from '../amounts.ts';
+import { amountText, clockText, countText, isoTime, lengthText, timeText } from '../amounts.ts';
 import type { Ms } from '../model.ts';
 import { backfillText } from '../serve/why.ts';
 import type { RunStatus, StreamStatus } from '../store/status.ts';
@@ -76,10 +76,10 @@ function runCell(run: RunStatus, nowMs: Ms): string {
 }
 
 function quotaCell({ quota: { limit, remaining, resetMs } }: StreamStatus, nowMs: Ms): string | null {
-  if (remaining === null && limit === null) return null;
-  if (resetMs === null) return limit === null ? `${remaining}` : `${remaining ?? '?'} of ${limit}`;
-  if (resetMs <= nowMs) return limit === null ? 'all' : `${limit} of ${limit}`;
-  return `${remaining ?? '?'} of ${limit ?? '?'}, resets in ${lengthText(resetMs - nowMs)}`;
+  // A window that is over says nothing of the next, which other tools may draw on.
+  if (remaining === null || (resetMs !== null && resetMs <= nowMs)) return null;
+  const left = limit === null ? countText(remaining) : `${countText(remaining)} of ${countText(limit)}`;
+  return resetMs === null ? left : `${left}, resets in ${lengthText(resetMs - nowMs)}`;
 }
 
 function withinCell({ untouched, expiresInMs }: StreamStatus): string | null {
@@ -93,14 +93,14 @@ function notesOf({ status, setting }: Listed, nowMs: Ms): readonly string[] {
     notes.push('not configured now; what is shown is what the database holds');
   if (setting === 'changed')
     notes.push(
-      'its settings ask for other entries since the last run: the next sync reads them from the start',
+      'its settings have changed since the last run and ask for other entries: the next sync reads them from the start',
     );
   if (status === null) return [...notes, 'not read yet: run `logkeep sync`'];
   const { lastRun, windows, gaps, lateness, quarantined, unknown } = status;
-  if (lastRun?.outcome === 'running') notes.push(`${printable(lastRun.holder)} reads it now`);
+  if (lastRun?.outcome === 'running') notes.push(`${printable(lastRun.holder)} is reading it now`);
   notes.push(...failureNotes(status), ...windowNotes(windows));
   const backfill = backfillText(status, 1);
-  if (backfill !== null) notes.push(`${backfill}: \`logkeep serve\` or \`logkeep backfill\` goes on with it`);
+  if (backfill !== null) notes.push(`${backfill}: \`logkeep serve\` or \`logkeep backfill\` continues it`);
   if (gaps.length > 0) notes.push('`logkeep gaps` lists what is missing, and what to do');
   if (setting === 'in force' && nearExpiry(status)) notes.push(expiryText(status));
   if (total(lateness) >= ENOUGH_TO_TELL) notes.push(latenessText(lateness));
@@ -122,7 +122,7 @@ function failureNotes({ stream, nowMs, lastSync, failing, failedJobs }: StreamSt
   const notes: string[] = [];
   const why = (error: string | null) => (error === null ? '' : `: ${printable(withoutName(error, stream))}`);
   if (lastSync?.outcome === 'crashed')
-    notes.push('the last sync ended without a word; the next one goes on from its last batch');
+    notes.push('the last sync died without reporting; the next one goes on from its last batch');
   if (lastSync?.outcome === 'failed') notes.push(`the last sync failed${why(lastSync.error)}`);
   else if (failing !== null)
     notes.push(
@@ -175,13 +175,13 @@ function latenessText(lateness: Lateness): string {
   const count = countText(total(lateness));
   const [half, most] = [0.5, 0.999].map((share) => {
     const ms = knownWithin(lateness, share);
-    return ms === null ? 'in time as far as is known' : `within ${lengthText(ms)}`;
+    return ms === null ? 'in time as far as known' : `within ${lengthText(ms)}`;
   });
   if (half === most) return `of ${count} entries all but one in a thousand came ${most}`;
   return `of ${count} entries half came ${half}, all but one in a thousand ${most}`;
 }
 
-/** How late a share of the entries came at most; null: of an API that does not tell, and in time as far as is known. */
+/** How late a share of the entries came at most; null: of an API that does not tell, and in time as far as known. */
 function knownWithin(lateness: Lateness, share: number): number | null {
   return quantile(lateness, share) || null;
 }
@@ -201,9 +201,9 @@ export function statusJson(listed: readonly Listed[]): unknown {
 function progressJson(status: StreamStatus): Readonly<Record<string, unknown>> {
   const { quota } = status;
   return {
-    asked_from: iso(status.askedFromMs),
-    covered_to: iso(status.coveredToMs),
-    settled_to: iso(status.settledToMs),
+    asked_from: isoTime(status.askedFromMs),
+    covered_to: isoTime(status.coveredToMs),
+    settled_to: isoTime(status.settledToMs),
     lag_ms: status.lagMs,
     gaps: status.gaps.map(({ kind, count, lengthMs }) => ({ kind, count, length_ms: lengthMs })),
     backfill: status.backfill && {
@@ -217,13 +217,13 @@ function progressJson(status: StreamStatus): Readonly<Record<string, unknown>> {
     last_sync: status.lastSync && runJson(status.lastSync),
     failed_jobs: status.failedJobs.map(runJson),
     windows: status.windows.map(({ fromMs, toMs, pages, holder }) => ({
-      from: iso(fromMs),
-      to: iso(toMs),
+      from: isoTime(fromMs),
+      to: isoTime(toMs),
       pages,
       holder,
     })),
-    quota: { limit: quota.limit, remaining: quota.remaining, reset_at: iso(quota.resetMs) },
-    missing_from: iso(status.missingFromMs),
+    quota: { limit: quota.limit, remaining: quota.remaining, reset_at: isoTime(quota.resetMs) },
+    missing_from: isoTime(status.missingFromMs),
     expires_in_ms: status.expiresInMs,
     retention_ms: status.retentionMs,
     lateness: {
@@ -234,7 +234,7 @@ function progressJson(status: StreamStatus): Readonly<Record<string, unknown>> {
       histogram: status.lateness.map(({ upToMs, count }) => ({ up_to_ms: upToMs, count })),
     },
     api_skew_ms: status.skewMs,
-    unknown: status.unknown.map(({ name, firstSeenMs }) => ({ name, first_seen_at: iso(firstSeenMs) })),
+    unknown: status.unknown.map(({ name, firstSeenMs }) => ({ name, first_seen_at: isoTime(firstSeenMs) })),
   };
 }
 
@@ -242,16 +242,12 @@ function runJson(run: RunStatus): Readonly<Record<string, unknown>> {
   return {
     job: run.job,
     outcome: run.outcome,
-    started_at: iso(run.startedMs),
-    finished_at: iso(run.finishedMs),
+    started_at: isoTime(run.startedMs),
+    finished_at: isoTime(run.finishedMs),
     holder: run.holder,
     requests: run.requests,
     fetched: run.fetched,
     new: run.fresh,
     error: run.error,
   };
-}
-
-function iso(ms: Ms | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
 }

@@ -1,3 +1,4 @@
+import { withQuotas } from '../operations/pacing.ts';
 import { readStatus } from '../store/status.ts';
 import type { Run } from './command.ts';
 import { chooseNames, withReadyApp } from './open.ts';
@@ -5,8 +6,9 @@ import { type Listed, statusJson, statusText } from './status-view.ts';
 
 /** `logkeep status`: how far each stream is, how its last sync went, and what needs attention. */
 export const run: Run<'status'> = (options, context) =>
-  withReadyApp(options, context, async ({ store, streams }) => {
-    const found = await readStatus(store.db);
+  withReadyApp(options, context, async (app) => {
+    const { store, streams } = app;
+    const found = await withQuotas(app, await readStatus(store.db));
     const configured = new Map(streams.map(({ stream }) => [stream.id as string, stream.fingerprint]));
     const known = new Map(found.map((status) => [status.stream, status]));
     const names = [...new Set([...configured.keys(), ...known.keys()])];
@@ -28,7 +30,7 @@ export const run: Run<'status'> = (options, context) =>
     else context.stdout.write(statusText(listed, context.clock.now(), context.stdout.columns ?? null));
     if (listed.length === 0) {
       context.stderr.write(
-        'no stream is set, and the database knows none: `logkeep --help` says which environment variables make one\n',
+        'no stream is set, and the database knows none: `logkeep --help` says which environment variables define one\n',
       );
     }
     return 0;

@@ -47,7 +47,7 @@ export const run: Run<'sync'> = async (options, context) => {
       },
     });
     view.close();
-    await reportSync(app, results, { context, json: options.json, shares });
+    await reportSync(app, results, { context, json: options.json, shares, untilMs: options.until });
     // Stopped by --for or --max-requests it did what was asked, unless the API failed; stopped by a signal it did not.
     const short = (outcome: Outcome) =>
       outcome === 'failed' || (outcome === 'stopped' && context.signal.aborted);

@@ -1,4 +1,5 @@
-import { readQuotasOf, spreadOnRecord } from '../operations/pacing.ts';
+import { isoTime } from '../amounts.ts';
+import { readQuotasOf, spreadOnRecord, withQuotas } from '../operations/pacing.ts';
 import { readModel } from '../serve/read-model.ts';
 import { explain, type Why } from '../serve/why.ts';
 import type { Run } from './command.ts';
@@ -9,7 +10,8 @@ import { printable } from './table.ts';
 export const run: Run<'why'> = (options, context) =>
   withReadyApp(options, context, async (app) => {
     const { store, streams } = app;
-    const { streams: found, processes } = await readModel(store.db);
+    const { streams: statuses, processes } = await readModel(store.db);
+    const found = await withQuotas(app, statuses);
     const quotas = await readQuotasOf(app);
     const configured = new Map(
       streams.map((open) => [
@@ -37,22 +39,21 @@ export const run: Run<'why'> = (options, context) =>
     else for (const { sentence } of told) context.stdout.write(`${printable(sentence)}\n`);
     if (told.length === 0) {
       context.stderr.write(
-        'no stream is set, and the database knows none: `logkeep --help` says which environment variables make one\n',
+        'no stream is set, and the database knows none: `logkeep --help` says which environment variables define one\n',
       );
     }
     return 0;
   });
 
 function asJson({ stream, cause, sentence, behindMs, next, lostMs, sinceMs, untilMs }: Why): unknown {
-  const iso = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
   return {
     stream,
     cause,
     sentence,
     behind_ms: behindMs,
-    next_window: next && { from: iso(next.from), to: iso(next.to) },
+    next_window: next && { from: isoTime(next.from), to: isoTime(next.to) },
     lost_ms: lostMs,
-    since: iso(sinceMs),
-    until: iso(untilMs),
+    since: isoTime(sinceMs),
+    until: isoTime(untilMs),
   };
 }

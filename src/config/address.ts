@@ -40,7 +40,7 @@ export function addressTrouble(address: string): string | null {
       return `expected sslmode to be one of ${MODES.join(', ')}, not ${shown(value)}${hint(value, MODES)}`;
     }
     if (/^\s*ssl/i.test(name) && !TLS_PARAMETERS.includes(name)) {
-      return `expected no parameter ${shown(name)}, which is none of TLS${hint(name, TLS_PARAMETERS)}`;
+      return `expected no parameter ${shown(name)}, which is not a TLS parameter${hint(name, TLS_PARAMETERS)}`;
     }
   }
   return null;

@@ -1,10 +1,7 @@
 import { z } from 'zod';
+import { DAY_MS, MINUTE_MS } from '../clock.ts';
 import { DURATION_EXPECTED, parseDuration } from '../durations.ts';
 import { duration, optional } from '../sources/values.ts';
-
-const MINUTE = 60_000;
-const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
 
 /** When and where trouble is told. Times are ms. */
 export interface AlertSettings {
@@ -24,17 +21,17 @@ export interface AlertSettings {
 /** Settings of the file's `alerts`. */
 export const alerts = z.strictObject({
   webhook: optional(webhookUrl('https://example.org/hook')).describe(
-    'Address that is sent a JSON document about trouble and its end. LOGKEEP_ALERT_WEBHOOK overrides it.',
+    'Address that is sent a JSON document about each problem and its end. LOGKEEP_ALERT_WEBHOOK overrides it.',
   ),
   slack: optional(webhookUrl('https://hooks.slack.com/services/...')).describe(
     'Incoming webhook of Slack, or of anything that takes its format. LOGKEEP_ALERT_SLACK overrides it.',
   ),
-  lag: duration(MINUTE, 30 * DAY)
+  lag: duration(MINUTE_MS, 30 * DAY_MS)
     .prefault('15m')
     .describe(
       'A stream that is further behind than this is in trouble; with a rare schedule, more than the time between two runs. Three minutes beyond settle are never trouble.',
     ),
-  expiry: duration(MINUTE, 30 * DAY)
+  expiry: duration(MINUTE_MS, 30 * DAY_MS)
     .prefault('12h')
     .describe(
       'What is not read and expires sooner than this is in trouble; at most half of the retention counts.',
@@ -44,9 +41,9 @@ export const alerts = z.strictObject({
     .describe(
       'A stream without a new entry for longer than this is in trouble; auto: three times as long as ever in its history, an hour at least; off: never.',
     ),
-  repeat: duration(MINUTE, 7 * DAY)
+  repeat: duration(MINUTE_MS, 7 * DAY_MS)
     .prefault('1h')
-    .describe('When trouble that goes on is told again; twice as long each time, up to a day.'),
+    .describe('When an alert that still fires is repeated; twice as long each time, up to a day.'),
 });
 
 /** Settings of `alerts` that hold secrets. */
@@ -88,7 +85,7 @@ function silence() {
       if (text === 'auto') return text;
       if (text === 'off') return null;
       const ms = parseDuration(text);
-      if (ms !== null && ms >= MINUTE) return ms;
+      if (ms !== null && ms >= MINUTE_MS) return ms;
       context.addIssue({ code: 'custom', message: expected });
       return z.NEVER;
     });

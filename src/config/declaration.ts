@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DAY_MS, HOUR_MS, MINUTE_MS } from '../clock.ts';
 import type { Source, StreamSettings } from '../sources/source.ts';
 import {
   duration,
@@ -16,28 +17,25 @@ import { ADDRESS_EXPECTED, addressTrouble } from './address.ts';
 import { LOG_LEVELS } from './log-level.ts';
 import { schedule } from './schedule.ts';
 
-const MINUTE = 60_000;
-const DAY = 24 * 60 * MINUTE;
-
 /** Settings that every stream has; `defaults` of the file and a source's own defaults override the ones here. */
 export const shared = z.strictObject({
   since: optional(moment()).describe(
-    'Where the first read begins: a duration back from now, or a time. By default as far back as 14 days (QStash) or 15 days (Datadog), or `retention` if that is longer; what the API still shows from before `retention` is stored, but neither claimed as covered nor listed as missing.',
+    'Where the first read begins: a duration back from now, or a time. By default as far back as the usual plans of the API keep entries, or `retention` if that is longer; what the API still shows from before `retention` is stored, but neither claimed as covered nor listed as missing.',
   ),
-  retention: duration(MINUTE, 3660 * DAY)
+  retention: duration(MINUTE_MS, 3660 * DAY_MS)
     .prefault('3d')
     .describe(
-      'How long the API keeps entries: what is older counts as expired, never as read. Neither API reports it: set it to your plan (QStash: 3, 7 or 14 days) or index (Datadog: 3, 7, 15 or 30 days), and never to more than that.',
+      'How long the API keeps entries: what is older counts as expired, never as read. No API reports it: set it to what your plan or index keeps, and never to more than that.',
     ),
-  settle: duration(0, DAY)
+  settle: duration(0, DAY_MS)
     .prefault('30s')
     .describe('How close to now a read may end, since entries show up late.'),
-  overlap: durationOrAuto(0, 7 * DAY)
+  overlap: durationOrAuto(0, 7 * DAY_MS)
     .prefault('15m')
     .describe(
-      'How much of the newest part that was read is read again, for late entries. `auto`: as much as brings all but one in a thousand, by how late entries came till now; the default where too little is known.',
+      'How much of the newest part that was read is read again, for late entries. `auto`: as much as brings all but one in a thousand, by how late entries have come so far; the default where too little is known.',
     ),
-  sweep_after: duration(MINUTE, 3660 * DAY)
+  sweep_after: duration(MINUTE_MS, 3660 * DAY_MS)
     .prefault('20h')
     .describe(
       'The lateness horizon: what is older is read once more by a sweep, and is settled if nothing new is found.',
@@ -52,16 +50,18 @@ export const shared = z.strictObject({
     .prefault(100)
     .describe('Entries asked for per request; by default the most that the API gives, which is the limit.'),
   concurrency: wholeNumber(1, 32).prefault(2).describe('Requests in flight per credential.'),
-  spacing: duration(0, 60 * MINUTE)
+  spacing: duration(0, HOUR_MS)
     .prefault('0s')
     .describe('Least time between the starts of two requests of one credential.'),
   quota_reserve: share(0.9)
     .prefault('10%')
     .describe("Share of the API's quota left for the organisation's other tools."),
-  timeout: duration(10, 15 * MINUTE)
+  timeout: duration(10, 15 * MINUTE_MS)
     .prefault('60s')
-    .describe('How long one request may take.'),
-  retry_for: duration(0, DAY)
+    .describe(
+      'How long one request may take; a page that begins to come and takes longer is asked for in smaller ones.',
+    ),
+  retry_for: duration(0, DAY_MS)
     .prefault('2m')
     .describe('How long a failed request is tried again; waits for quota do not count.'),
   max_body: size(2 ** 10, 2 ** 29 - 2 ** 20)
@@ -101,7 +101,7 @@ export const general = z.strictObject({
     'Postgres to copy into. Without it an embedded Postgres keeps its files in data_dir. DATABASE_URL overrides it.',
   ),
   database_url_direct: optional(databaseUrl()).describe(
-    'The same database without a pooler such as PgBouncer between, for migrations. DATABASE_URL_DIRECT overrides it.',
+    'The same database without a pooler such as PgBouncer in between, for migrations. DATABASE_URL_DIRECT overrides it.',
   ),
   data_dir: text('the path of a folder')
     .prefault('.logkeep')
@@ -123,9 +123,9 @@ export const general = z.strictObject({
     .describe(
       'Port of `logkeep serve` for health and metrics; 0: any free one. LOGKEEP_PORT and --port override it.',
     ),
-  run_history: duration(MINUTE, 3660 * DAY)
+  run_history: duration(MINUTE_MS, 3660 * DAY_MS)
     .prefault('14d')
-    .describe('How long finished runs stay in logkeep.run; the totals they counted stay for ever.'),
+    .describe('How long finished runs stay in logkeep.run; the totals they counted stay forever.'),
   redact: optional(headerNames()).describe(
     'Headers whose values are hidden before they are stored, in addition to the built-in list (authorization, cookie, ...).',
   ),

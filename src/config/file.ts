@@ -23,7 +23,7 @@ export function readSettingsFile(cwd: string, path: string | null): SettingsFile
     if (!existsSync(resolve(cwd, 'logkeep.yml'))) return null;
     throw new LogkeepError(
       'config',
-      'logkeep.yml: expected the name logkeep.yaml; rename it, or say --config logkeep.yml',
+      'logkeep.yml: expected the name logkeep.yaml; rename it, or pass --config logkeep.yml',
     );
   }
   const near = relative(cwd, full);
@@ -41,7 +41,7 @@ const UNREADABLE: Readonly<Record<string, string>> = {
   ENOTDIR: 'there is no such file',
   EISDIR: 'it is a folder',
   EACCES: 'this user may not read it',
-  ERR_ENCODING_INVALID_ENCODED_DATA: 'it is not text in UTF-8',
+  ERR_ENCODING_INVALID_ENCODED_DATA: 'it is not UTF-8 text',
 };
 
 function readText(full: string, name: string): string {
@@ -104,7 +104,7 @@ function follow(read: () => unknown, name: string): unknown {
   } catch (error) {
     throw new LogkeepError(
       'config',
-      `${name}: its aliases stand for more than settings need: expected fewer, or the values themselves`,
+      `${name}: its aliases expand to more than settings need: expected fewer, or the values themselves`,
       { cause: error },
     );
   }
@@ -113,7 +113,7 @@ function follow(read: () => unknown, name: string): unknown {
 /** The parser's words without the piece of the file that it may quote, which may hold a secret. */
 function yamlTrouble({ code, message }: YAMLError): string {
   if (code === 'MULTIPLE_DOCS') {
-    return 'expected one document: remove the line --- and what is not to count';
+    return 'expected one document: remove the line --- and what should not count';
   }
   const words = message.split(/[:\n]/)[0] ?? message;
   return `${words.charAt(0).toLowerCase()}${words.slice(1)}`;

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import type { validateDetailed } from 'node-cron';
 import { z } from 'zod';
+import { HOUR_MS, MINUTE_MS } from '../clock.ts';
 
 /** What to say when text is no schedule. */
 export const SCHEDULE_EXPECTED =
@@ -30,7 +31,6 @@ export function schedule() {
 
 /** Into these parts a minute, and an hour, divide evenly. */
 const STEPS = [1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30];
-const HOUR_MS = 3_600_000;
 
 /** What is wrong with a schedule, as `expected ...`; null if nothing is. */
 export function whatIsWrong(text: string): string | null {
@@ -54,7 +54,7 @@ export function betweenTicks(text: string): number {
 /** An even schedule that ticks no oftener than every `ms`, up to an hour: for 14 s every 15. */
 export function scheduleNoQuicker(ms: number): string {
   const step = (unitMs: number) => STEPS.find((count) => count * unitMs >= ms);
-  const [seconds, minutes] = [step(1_000), step(60_000)];
+  const [seconds, minutes] = [step(1_000), step(MINUTE_MS)];
   const field = (count: number) => (count === 1 ? '*' : `*/${count}`);
   if (seconds !== undefined) return `${field(seconds)} * * * * *`;
   return minutes === undefined ? '0 * * * *' : `${field(minutes)} * * * *`;

@@ -18,7 +18,7 @@ export function settingsSchema(sources: readonly Pick<Source, 'name' | 'settings
     properties: {
       ...propertiesOf(general),
       alerts: {
-        description: 'Who is told of trouble, and what trouble is.',
+        description: 'Who is alerted, and when.',
         type: 'object',
         properties: propertiesOf(alerts),
         additionalProperties: false,

@@ -2,8 +2,8 @@ import type { App, OpenStream } from '../app.ts';
 import { LogkeepError } from '../errors.ts';
 import type { Ms, Span, Spans } from '../model.ts';
 import { readBackfillState } from '../store/backfill.ts';
-import type { Progress } from '../sync/ledger.ts';
 import { planWindows } from '../sync/plan.ts';
+import { knownOf } from '../sync/reach.ts';
 import type { RunOptions } from '../sync/run.ts';
 import { floorSecond, hull, intersect, subtract, union } from '../sync/spans.ts';
 
@@ -48,11 +48,6 @@ export const planAgain: RunOptions['plan'] = (progress, ask) => {
   // A first read reaches back beyond the asked time too.
   return [...subtract(again, union(progress.open, windows)), ...windows];
 };
-
-/** What was read, or given up, of whatever was asked for. */
-function knownOf(progress: Pick<Progress, 'covered' | 'expired' | 'oversize'>): Spans {
-  return union(progress.covered, progress.expired, progress.oversize);
-}
 
 function textOf(ms: Ms): string {
   return new Date(ms).toISOString();

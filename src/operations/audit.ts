@@ -1,19 +1,16 @@
 import type { App, OpenStream } from '../app.ts';
+import { DAY_MS, HOUR_MS } from '../clock.ts';
 import { LogkeepError } from '../errors.ts';
 import type { Ms, Span, Spans } from '../model.ts';
-import type { Meter } from '../sources/source.ts';
-import { createMeter } from '../sources/stream.ts';
+import { createMeter, type Meter } from '../sources/source.ts';
 import { countStored, openStock, readRecord, type StreamRecord } from '../store/audit.ts';
 import type { Outcome } from '../sync/ledger.ts';
+import { stayingFrom } from '../sync/plan-sweep.ts';
 import { PRIORITY } from '../sync/priority.ts';
+import { missingOf } from '../sync/reach.ts';
 import { cutAnew, recount, type WindowCount } from '../sync/recount.ts';
 import { floorSecond, intersect, subtract, union } from '../sync/spans.ts';
 import type { HourCounts } from '../sync/stock.ts';
-
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
-/** Entries this close to their expiry may vanish while they are counted, which would prove nothing. */
-const EDGE_MS = 10 * 60_000;
 
 /** What an audit is asked for. */
 export interface AuditAsk {
@@ -40,7 +37,7 @@ export interface Difference {
 /** A UTC day of the span. */
 export interface DayCount {
   readonly dayMs: Ms;
-  /** Stored rows of the part of the day that lies in the span. */
+  /** Stored rows of the part of the day that lies in the span; by count, of the hours that were compared. */
   readonly stored: number;
   readonly quarantined: number;
   /** Entries that the API gave or counted of what was compared; null: nothing was. */
@@ -81,13 +78,12 @@ export async function auditStream(app: App, open: OpenStream, ask: AuditAsk): Pr
   const span = spanOf(record, settings.overlapMs, ask);
   const nowMs = clock.now() + record.skewMs;
   const shown: Span = {
-    from: floorSecond(nowMs - settings.retentionMs + EDGE_MS) + 1000,
+    from: stayingFrom(nowMs, settings.retentionMs),
     to: floorSecond(nowMs - settings.settleMs),
   };
   const covered = intersect(record.covered, [span]);
-  const stored = await countStored(store, stream, span);
   const meter = createMeter();
-  const proof = { app, open, ask, meter, stored };
+  const proof = { app, open, ask, meter, span };
   const within = intersect(covered, [shown]);
   const proven = await (ask.by === 'keys' ? proveKeys(proof, within) : proveCounts(proof, within));
   return {
@@ -96,10 +92,10 @@ export async function auditStream(app: App, open: OpenStream, ask: AuditAsk): Pr
     ...proven,
     settled: intersect(record.settled, [span]),
     unsettled: subtract(covered, record.settled),
-    holes: subtract([span], union(record.covered, record.expired, record.oversize)),
+    holes: missingOf(record, [span]),
     expired: intersect(record.expired, [span]),
     oversize: intersect(record.oversize, [span]),
-    days: daysOf(span, stored, proven.given),
+    days: daysOf(span, proven),
     otherFilters: record.otherFilters,
     meter,
   };
@@ -128,17 +124,21 @@ interface Proof {
   readonly open: OpenStream;
   readonly ask: AuditAsk;
   readonly meter: Meter;
-  readonly stored: { readonly rows: HourCounts; readonly quarantined: HourCounts };
+  readonly span: Span;
 }
 
 interface Proven extends Pick<Audit, 'outcome' | 'error' | 'recounted' | 'differences'> {
   /** What the API gave, by hour or day. */
   readonly given: HourCounts;
+  /** What is stored here, by hour: of the whole span, or of the hours that the API counted. */
+  readonly rows: HourCounts;
+  readonly quarantined: HourCounts;
 }
 
 /** Each entry of the spans, read once more by windows that are cut at other places. */
 async function proveKeys(proof: Proof, spans: Spans): Promise<Proven> {
-  const { app, open, ask, meter, stored } = proof;
+  const { app, open, ask, meter, span } = proof;
+  const stored = await countStored(app.store, open.stream, span);
   const differences: Difference[] = [];
   const given = new Map<Ms, number>();
   const done: Span[] = [];
@@ -163,7 +163,7 @@ async function proveKeys(proof: Proof, spans: Spans): Promise<Proven> {
     onOversize: (span: Span) => differences.push({ kind: 'oversize', span, count: 1, examples: [] }),
   };
   const end = await ended(() => recount(context, cutAnew(spans, stored.rows)));
-  return { ...end, recounted: union(done), differences, given };
+  return { ...end, recounted: union(done), differences, given, ...stored };
 }
 
 /** The API's own counts of the whole hours in the spans, a day with each request. */
@@ -171,17 +171,19 @@ async function proveCounts(proof: Proof, spans: Spans): Promise<Proven> {
   const { app, open, ask, meter } = proof;
   const { stream } = open;
   const differences: Difference[] = [];
-  const given = new Map<Ms, number>();
+  const [given, stored, waiting] = [new Map<Ms, number>(), new Map<Ms, number>(), new Map<Ms, number>()];
   const done: Span[] = [];
   const end = await ended(async (): Promise<Outcome> => {
     for (const window of spans.flatMap(wholeHours)) {
       if (ask.signal.aborted) return 'stopped';
       const { signal, onWait } = ask;
       const counts = await stream.count?.({ window, signal, meter, onWait, priority: PRIORITY.backfill });
-      if (counts === undefined) throw new Error(`${stream.id}: its API does not count`);
+      if (counts === undefined) throw new Error(`${stream.id}: its API has no counts`);
       for (const { fromMs, count } of counts) addTo(given, fromMs, count);
       // After the API's answer: what was stored meanwhile is in both.
       const { rows, quarantined } = await countStored(app.store, stream, window);
+      for (const [hour, count] of rows) stored.set(hour, count);
+      for (const [hour, count] of quarantined) waiting.set(hour, count);
       const told = new Map(counts.map(({ fromMs, count }) => [fromMs, count]));
       for (let from = window.from; from < window.to; from += HOUR_MS) {
         const here = (rows.get(from) ?? 0) + (quarantined.get(from) ?? 0);
@@ -196,7 +198,7 @@ async function proveCounts(proof: Proof, spans: Spans): Promise<Proven> {
     }
     return 'done';
   });
-  return { ...end, recounted: union(done), differences, given };
+  return { ...end, recounted: union(done), differences, given, rows: stored, quarantined: waiting };
 }
 
 /** The whole hours of a span, by UTC day. */
@@ -221,7 +223,7 @@ async function ended(work: () => Promise<Outcome>): Promise<Pick<Audit, 'outcome
   }
 }
 
-function daysOf(span: Span, { rows, quarantined }: Proof['stored'], given: HourCounts): readonly DayCount[] {
+function daysOf(span: Span, { rows, quarantined, given }: Proven): readonly DayCount[] {
   const [stored, waiting, told] = [rows, quarantined, given].map(byDay) as [
     HourCounts,
     HourCounts,

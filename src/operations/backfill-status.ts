@@ -5,17 +5,17 @@ import {
   type HeldWindow,
   readBackfillState,
   readDensity,
-  readSpending,
+  readUsage,
 } from '../store/backfill.ts';
 import { type Estimate, estimateBackfill, type Speed, speedOf } from '../sync/backfill-estimate.ts';
 import {
   type BackfillPlan,
-  missingOf,
   neighboursOf,
   planBackfill,
   readableFrom,
   windowLength,
 } from '../sync/plan-backfill.ts';
+import { missingOf } from '../sync/reach.ts';
 import { floorSecond, subtract, union } from '../sync/spans.ts';
 
 /** How far on each side of what is missing its density is looked for. */
@@ -58,13 +58,13 @@ export async function previewBackfill(
   const { stream, settings } = open;
   const { pool } = app.store;
   const status = await readBackfillStatus(app, open, span);
-  const spending = await readSpending(pool, stream);
+  const usage = await readUsage(pool, stream);
   const nowMs = app.clock.now() + (status.skewMs ?? 0);
   const speed = speedOf({
     quota: status.quota,
     reserve: settings.reserve,
-    livePerMs: spending.livePerMs,
-    requestMs: spending.requestMs ?? REQUEST_MS,
+    livePerMs: usage.livePerMs,
+    requestMs: usage.requestMs ?? REQUEST_MS,
     parallel: readersOf(settings.concurrency),
     nowMs: app.clock.now(),
   });

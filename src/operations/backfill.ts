@@ -1,11 +1,12 @@
 import type { App, OpenStream } from '../app.ts';
-import { LogkeepError } from '../errors.ts';
+import { errorText, LogkeepError } from '../errors.ts';
 import type { Span } from '../model.ts';
-import type { Stream } from '../sources/source.ts';
-import { cancelBackfills, requestBackfill, updateBackfills } from '../store/backfill.ts';
+import { createMeter, type Stream } from '../sources/source.ts';
+import { recordBackfill, recordCancellation, updateBackfills } from '../store/backfill.ts';
 import { planBackfill, readableFrom } from '../sync/plan-backfill.ts';
-import type { RunCounts, RunEvent, RunResult } from '../sync/run.ts';
+import type { RunEvent, RunResult } from '../sync/run.ts';
 import { floorSecond, hull } from '../sync/spans.ts';
+import { noTotals, type RunCounts } from '../sync/totals.ts';
 import { createWhole } from '../sync/whole.ts';
 import { type BackfillStatus, readBackfillStatus, readersOf } from './backfill-status.ts';
 import type { ReadResult } from './read.ts';
@@ -32,10 +33,10 @@ export interface BackfillResult extends ReadResult {
 }
 
 /** Records that `span` is to be read: whoever backfills the stream next does it. Throws `database`. */
-export async function askForBackfill(app: App, { stream, settings }: OpenStream, span: Span): Promise<void> {
+export async function requestBackfill(app: App, { stream, settings }: OpenStream, span: Span): Promise<void> {
   const { retentionMs } = settings;
   const nowMs = app.clock.now();
-  await requestBackfill(
+  await recordBackfill(
     app.store.pool,
     stream,
     { from: floorSecond(span.from), to: floorSecond(span.to) },
@@ -43,11 +44,11 @@ export async function askForBackfill(app: App, { stream, settings }: OpenStream,
   );
 }
 
-/** Gives the stream's open backfills up; how many there were. What they have read stays. Throws `database`. */
-export async function dropBackfills(app: App, { stream }: OpenStream): Promise<number> {
-  const dropped = await cancelBackfills(app.store.pool, stream);
+/** Cancels the stream's open backfills; how many there were. What they have read stays. Throws `database`. */
+export async function cancelBackfills(app: App, { stream }: OpenStream): Promise<number> {
+  const cancelled = await recordCancellation(app.store.pool, stream);
   await updateBackfills(app.store.pool, stream, null);
-  return dropped;
+  return cancelled;
 }
 
 /** How many readers the stream's open backfills are worth now, 1 at least. One query where none is open. Throws `database`. */
@@ -119,24 +120,23 @@ async function readTogether(
   const unwanted = new AbortController();
   const signal = AbortSignal.any([ask.signal, unwanted.signal]);
   let status = before;
-  let looking = false;
+  let looking: Promise<void> | null = null;
   let lookedAt = performance.now();
 
   /** Reads `status` again every now and then: others may cancel, and what was read tells how long the next windows should be. */
   function refresh(): void {
-    if (looking || performance.now() - lookedAt < REFRESH_MS) return;
-    looking = true;
-    readBackfillStatus(app, open, null)
+    if (looking !== null || performance.now() - lookedAt < REFRESH_MS) return;
+    looking = readBackfillStatus(app, open, null)
       .then((now) => {
         status = now;
         whole.lacks(now.missing);
         if (now.wanted.length === 0) unwanted.abort(new LogkeepError('aborted', 'nothing more is wanted'));
       })
       .catch((error: unknown) =>
-        app.log.warn({ stream: stream.id, error: String(error) }, 'backfill not looked at'),
+        app.log.warn({ stream: stream.id, error: errorText(error) }, 'backfill not looked at'),
       )
       .finally(() => {
-        looking = false;
+        looking = null;
         lookedAt = performance.now();
       });
   }
@@ -184,6 +184,8 @@ async function readTogether(
   }
 
   const runs = await Promise.allSettled(Array.from({ length: readers }, read));
+  // Whoever called may close the app now.
+  await looking;
   // What went wrong is thrown only after the others have finished their batches.
   return runs.map((run) => {
     if (run.status === 'rejected') throw run.reason;
@@ -201,7 +203,7 @@ async function recordProgress(
   await updateBackfills(app.store.pool, stream, expiredBefore);
 }
 
-/** Records until nothing is left that is just about to expire: that takes two seconds at most. */
+/** Records until nothing is left that is just about to expire: that takes three seconds at most, and what is asked. */
 async function recordEnd(
   app: App,
   open: OpenStream,
@@ -227,12 +229,13 @@ function merged(results: readonly RunResult[]): RunResult {
     error: results.find(({ error }) => error !== null)?.error ?? null,
     window: hull(results.flatMap(({ window }) => (window === null ? [] : [window]))),
     skewMs: results.findLast(({ skewMs }) => skewMs !== null)?.skewMs ?? null,
+    againLeft: [],
   };
 }
 
 function sumOf(counts: readonly RunCounts[]): RunCounts {
-  const totals = { windows: 0, fetched: 0, fresh: 0, known: 0, quarantined: 0 };
-  const meter = { requests: 0, retries: 0, waits: 0, waitMs: 0, bytes: 0 };
+  const totals = noTotals();
+  const meter = createMeter();
   for (const count of counts) {
     for (const key of Object.keys(totals) as (keyof typeof totals)[]) totals[key] += count.totals[key];
     for (const key of Object.keys(meter) as (keyof typeof meter)[]) meter[key] += count.meter[key];

@@ -1,9 +1,11 @@
 import { amountText, countText, lengthText } from '../amounts.ts';
 import type { App, OpenStream } from '../app.ts';
+import { HOUR_MS } from '../clock.ts';
 import { betweenTicks, scheduleNoQuicker } from '../config/schedule.ts';
 import type { Ms } from '../model.ts';
 import type { Quota } from '../sources/source.ts';
 import { readQuotas } from '../store/quota.ts';
+import type { StreamStatus } from '../store/status.ts';
 import { planWindows } from '../sync/plan.ts';
 import type { RunOptions } from '../sync/run.ts';
 import { isEarly, keptFor, paceFor, type Reader, type Spread } from '../sync/spread.ts';
@@ -24,8 +26,6 @@ export interface Overasking extends Spread {
 
 /** Quotas by their `credential`. */
 export type Quotas = ReadonlyMap<string, Quota>;
-
-const HOUR_MS = 3_600_000;
 
 /**
  * What a tick reads: everything that is due, except a newest tail that the quota is too short to read yet. The gate
@@ -74,8 +74,23 @@ export function overasking(streams: readonly OpenStream[], quotas: Quotas): read
 
 /** What is on record of the quotas of all streams. Throws `database`. */
 export function readQuotasOf(app: App): Promise<Quotas> {
-  const credentials = new Set(app.streams.flatMap((open) => credentialOf(open) ?? []));
-  return readQuotas(app.store.pool, [...credentials], app.clock.now());
+  return readQuotas(app.store.pool, credentialsOf(app.streams), app.clock.now());
+}
+
+/**
+ * `statuses` with the quota that is on record of each stream's credential, whichever stream or process was told it last,
+ * by the database's clock as all else in them; where none is on record, what the stream itself was told. Throws `database`.
+ */
+export async function withQuotas(
+  { store, streams }: Pick<App, 'store' | 'streams'>,
+  statuses: readonly StreamStatus[],
+): Promise<readonly StreamStatus[]> {
+  const quotas = await readQuotas(store.pool, credentialsOf(streams), statuses[0]?.nowMs ?? 0);
+  return statuses.map((status) => {
+    const open = streams.find(({ stream }) => stream.id === status.stream);
+    const quota = open && quotas.get(credentialOf(open) ?? '');
+    return quota === undefined ? status : { ...status, quota };
+  });
 }
 
 /** What schedules ask for and a quota allows, and what comes of it; without the stream's name. */
@@ -121,6 +136,10 @@ function slowerThan({ settings }: OpenStream, paceMs: number): Spread | null {
 function sharingWith(open: OpenStream, streams: readonly OpenStream[]): readonly OpenStream[] {
   const credential = credentialOf(open);
   return streams.filter((one) => one === open || (credential !== null && credentialOf(one) === credential));
+}
+
+function credentialsOf(streams: readonly OpenStream[]): readonly string[] {
+  return [...new Set(streams.flatMap((open) => credentialOf(open) ?? []))];
 }
 
 function credentialOf({ stream }: OpenStream): string | null {

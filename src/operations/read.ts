@@ -1,11 +1,12 @@
 import type { App, OpenStream } from '../app.ts';
 import { LogkeepError } from '../errors.ts';
 import type { JobKind, Ms, Span } from '../model.ts';
-import type { Stream } from '../sources/source.ts';
+import { createMeter, type Stream } from '../sources/source.ts';
 import { readLateness } from '../store/lateness.ts';
 import { openLedger } from '../store/progress.ts';
 import { overlapFor } from '../sync/overlap.ts';
 import { type RunOptions, type RunResult, runStream } from '../sync/run.ts';
+import { noTotals } from '../sync/totals.ts';
 
 /** What one run of one job wants of a stream. */
 export interface ReadAsk {
@@ -18,6 +19,8 @@ export interface ReadAsk {
   readonly leadMs: number;
   readonly untilMs: Ms | null;
   readonly again: Span | null;
+  /** See `RunOptions`. */
+  readonly waits?: boolean;
   /** The age from which on what is read and found unchanged becomes settled; null: nothing does. */
   readonly settlesAfterMs: number | null;
   readonly signal: AbortSignal;
@@ -65,13 +68,13 @@ export async function readStream(app: App, open: OpenStream, asked: ReadAsk): Pr
     return { stream, ...result };
   } catch (error) {
     if (!(error instanceof LogkeepError)) throw error;
-    const totals = { windows: 0, fetched: 0, fresh: 0, known: 0, quarantined: 0 };
-    const meter = { requests: 0, retries: 0, waits: 0, waitMs: 0, bytes: 0 };
-    return { stream, outcome: 'failed', error, window: null, totals, meter, skewMs: null };
+    const [totals, meter] = [noTotals(), createMeter()];
+    const againLeft = ask.again === null ? [] : [ask.again];
+    return { stream, outcome: 'failed', error, window: null, totals, meter, skewMs: null, againLeft };
   }
 }
 
-/** The overlap in force: as set, or with `overlap: auto` by how late entries came till now. Throws `database`. */
+/** The overlap in force: as set, or with `overlap: auto` by how late entries have come so far. Throws `database`. */
 async function overlapOf({ store }: App, { stream, settings }: OpenStream): Promise<number> {
   if (!settings.overlapAuto) return settings.overlapMs;
   return overlapFor(await readLateness(store.db, stream.id), settings);

@@ -11,7 +11,7 @@ import { pacedPlan } from './pacing.ts';
 import { type ReadResult, readStream } from './read.ts';
 
 /** How far before a `since` that reaches to the retention's edge a first read begins; see `Ask.leadMs`. */
-const EDGE_MS = 60_000;
+const FIRST_LEAD_MS = 60_000;
 
 /** Less than this of what is asked for may expire before a read of it begins. */
 const LEAST_LOST_MS = 1_000;
@@ -25,7 +25,10 @@ export interface SyncAsk {
   readonly again: Span | null;
   readonly signal: AbortSignal;
   readonly mayRequest: () => boolean;
-  /** True for a tick: it leaves a newest tail that the quota is too short for to a later one. Absent: all is read. */
+  /**
+   * True for a tick: it leaves to a later one a newest tail that the quota is too short for, and what a backfill has in
+   * hand. Absent: all is read.
+   */
   readonly paced?: boolean;
   readonly watch: (stream: Stream, event: RunEvent) => void;
 }
@@ -61,6 +64,8 @@ export async function syncStream(app: App, open: OpenStream, ask: SyncAsk): Prom
     leadMs,
     untilMs: ask.untilMs,
     again: ask.again,
+    // A tick leaves what a backfill has in hand to a later one, rather than the newest tail unread until then.
+    waits: ask.paced !== true,
     settlesAfterMs: null,
     signal: ask.signal,
     mayRequest: ask.mayRequest,
@@ -89,7 +94,7 @@ async function warnOfExpired(
   const value = 'agoMs' in since ? formatDuration(since.agoMs) : new Date(since.atMs).toISOString();
   log.warn(
     { stream: stream.id },
-    `${said === null ? 'since' : '--since'}: ${value}: reaches ${lengthText(lostMs)} beyond the retention of ${lengthText(retentionMs)}: what the API does not hold any more will be listed as expired by \`logkeep gaps\`, for good; set \`retention\` if your plan or index keeps entries longer, or ask for a shorter ${said === null ? 'since' : '--since'}`,
+    `${said === null ? 'since' : '--since'}: ${value}: reaches ${lengthText(lostMs)} beyond the retention of ${lengthText(retentionMs)}: what the API no longer holds will be listed as expired by \`logkeep gaps\` permanently; set \`retention\` if your plan or index keeps entries longer, or ask for a shorter ${said === null ? 'since' : '--since'}`,
   );
 }
 
@@ -104,7 +109,7 @@ export function beginning(
   nowMs: Ms,
 ): { askedFrom: Ms; leadMs: number } {
   const since = said ?? settings.since;
-  const edgeMs = settings.retentionMs - EDGE_MS;
+  const edgeMs = settings.retentionMs - FIRST_LEAD_MS;
   const atEdge = 'agoMs' in since && since.agoMs <= settings.retentionMs && since.agoMs > edgeMs;
   if (!atEdge) return { askedFrom: resolveMoment(since, nowMs), leadMs: 0 };
   const reachMs = said === null ? (settings.reachMs ?? 0) : 0;

@@ -1,4 +1,5 @@
 import { amountText, lengthText } from '../amounts.ts';
+import { DAY_MS, HOUR_MS, MINUTE_MS } from '../clock.ts';
 import type { AlertSettings } from '../config/alerts.ts';
 import type { StreamStatus } from '../store/status.ts';
 import type { ReadModel } from './read-model.ts';
@@ -20,7 +21,7 @@ export const ALERT_KINDS = {
     severity: 'warning',
     remedy: '`logkeep quarantine list` says why; `logkeep quarantine retry` tries again after an upgrade',
   },
-  silence: { severity: 'warning', remedy: 'look whether whatever writes these logs still runs' },
+  silence: { severity: 'warning', remedy: 'check whether whatever writes these logs is still running' },
 } as const satisfies Readonly<
   Record<string, { readonly severity: 'warning' | 'critical'; readonly remedy: string }>
 >;
@@ -44,13 +45,12 @@ export interface WatchedStream {
   readonly settleMs: number;
 }
 
-const HOUR = 3_600_000;
 /** `silence: auto` judges only by a history that says something. */
-const LEAST_HISTORY_MS = 24 * HOUR;
+const LEAST_HISTORY_MS = DAY_MS;
 const LEAST_ARRIVALS = 10;
 const AUTO_FACTOR = 3;
 /** A first read that has stored nothing for so long stands still. */
-const STANDS_STILL_MS = 5 * 60_000;
+const STANDS_STILL_MS = 5 * MINUTE_MS;
 
 /** All that is wrong with the `watched` streams. Pure. */
 export function firingAlerts(
@@ -143,9 +143,9 @@ function silence(status: StreamStatus, { silenceMs }: Pick<AlertSettings, 'silen
   if (silenceMs === null) return null;
   const { lengthMs, longestMs, historyMs, arrivals } = quiet;
   if (silenceMs === 'auto' && (historyMs < LEAST_HISTORY_MS || arrivals < LEAST_ARRIVALS)) return null;
-  const mostMs = silenceMs === 'auto' ? Math.max(HOUR, AUTO_FACTOR * longestMs) : silenceMs;
+  const mostMs = silenceMs === 'auto' ? Math.max(HOUR_MS, AUTO_FACTOR * longestMs) : silenceMs;
   if (lengthMs <= mostMs) return null;
   const before = silenceMs === 'auto' ? `, where ${lengthText(longestMs)} was the longest before` : '';
-  const sentence = `${stream} brought no new entry for ${lengthText(lengthMs)}${before}; it is read, and finds nothing`;
+  const sentence = `${stream} brought no new entry for ${lengthText(lengthMs)}${before}; it is being read, but nothing new arrives`;
   return { stream, kind: 'silence', sentence, holdMs: 0 };
 }

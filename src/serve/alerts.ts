@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { AlertSettings } from '../config/alerts.ts';
+import { errorText } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Ms } from '../model.ts';
 import { type Due, recordNotSent, recordSent, updateAlerts } from '../store/alerts.ts';
@@ -83,7 +84,7 @@ export function createAlerting(options: AlertingOptions): Alerting {
     );
     const fields = { receiver, alerts };
     if (failure === null) log.info(fields, 'alert sent');
-    else log.warn({ ...fields, error: failure }, 'alert not sent: it is tried again');
+    else log.warn({ ...fields, error: failure }, 'alert not sent: it will be sent again');
     for (const one of due) {
       if (failure === null) await recordSent(store.pool, one, settings.repeatMs, nowMs);
       else await recordNotSent(store.pool, one, failure, nowMs);
@@ -98,7 +99,7 @@ export function createAlerting(options: AlertingOptions): Alerting {
           await clock.sleep(EVALUATE_MS, stopping.signal).catch(() => {});
           if (stopping.signal.aborted) return;
           await evaluate().catch((error: unknown) =>
-            log.warn({ error: String(error) }, 'alerts: not evaluated'),
+            log.warn({ error: errorText(error) }, 'alerts: not evaluated'),
           );
         }
       })();

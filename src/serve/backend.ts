@@ -2,7 +2,7 @@ import type { Job } from '../../jobs/job.ts';
 import { openDatabase } from '../app.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import { isFailure } from '../errors.ts';
+import { errorText, isFailure } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { mayPass, type Store } from '../store/database.ts';
 import { type JobQueue, migrateQueue, openQueue } from './queue.ts';
@@ -64,7 +64,7 @@ export async function untilReachable<T>(
       const now = performance.now();
       if (now - complainedMs >= COMPLAIN_MS) {
         complainedMs = now;
-        log.warn({ error: error.message, ms: Math.round(now - beganMs) }, 'waiting for the database');
+        log.warn({ error: errorText(error), ms: Math.round(now - beganMs) }, 'waiting for the database');
       }
     }
     await clock.sleep(waitMs, signal);

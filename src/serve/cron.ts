@@ -37,7 +37,8 @@ export function timetableOf(
 /**
  * Calls `tick` when a job is due, with the time it was due at: the same time in every process. A tick that was
  * missed because the process was busy or stopped comes late, once. After the clock was set the timetable begins
- * anew, as node-cron would wait until a clock that was put back has caught up.
+ * anew, as node-cron would wait until a clock that was put back has caught up; it begins with a tick of every job, which
+ * bears the time at which this process noticed, so that each process that noticed asks for a job of its own.
  */
 export function startCron(
   timetable: readonly ScheduledJob[],

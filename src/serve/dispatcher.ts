@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Log } from '../log.ts';
+import { errorText, isFailure } from '../errors.ts';
+import { type Log, logBug } from '../log.ts';
 import type { Ms } from '../model.ts';
 import type { ScheduledJob } from './cron.ts';
 import type { JobQueue } from './queue.ts';
@@ -43,7 +44,12 @@ export function createDispatcher(options: {
           if (count > 1) wake(job);
           return;
         } catch (error) {
-          log.debug({ job, stream, error: String(error) }, 'job not sent: trying again');
+          if (!isFailure(error, 'database')) {
+            // Once we leave, what it asks may be closed already.
+            if (!stopping.signal.aborted) logBug(log, { job, stream }, error);
+            return;
+          }
+          log.debug({ job, stream, error: errorText(error) }, 'job not sent: trying again');
         }
         await delay(AGAIN_MS, undefined, { signal: stopping.signal }).catch(() => {});
       }

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import { errorText } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Store } from '../store/database.ts';
 import { beatProcess, endProcess } from '../store/process.ts';
@@ -29,7 +30,7 @@ export function startHeartbeat(options: {
   const beating = (async () => {
     while (!stopping.signal.aborted) {
       await beatProcess(store.db, { holder, version, aliveMs: ALIVE_MS }).catch((error: unknown) =>
-        log.debug({ error: String(error) }, 'no sign of life given'),
+        log.debug({ error: errorText(error) }, 'heartbeat not sent'),
       );
       await clock.sleep(BEAT_MS, stopping.signal).catch(() => {});
     }
@@ -39,7 +40,7 @@ export function startHeartbeat(options: {
       stopping.abort();
       await beating;
       await endProcess(store.db, holder).catch((error: unknown) =>
-        log.debug({ error: String(error) }, 'process not taken off the list'),
+        log.debug({ error: errorText(error) }, 'process not taken off the list'),
       );
     },
   };

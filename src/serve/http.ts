@@ -1,6 +1,6 @@
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { LogkeepError } from '../errors.ts';
+import { errorText, LogkeepError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from './metrics.ts';
 import { type Checks, createReadiness } from './ready.ts';
@@ -46,7 +46,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   );
   server.maxConnections = 256;
   await listen(server, host, port);
-  server.on('error', (error) => log.warn({ error: error.message }, 'health and metrics: trouble'));
+  server.on('error', (error) => log.warn({ error: errorText(error) }, 'health and metrics: server error'));
   const bound = server.address() as AddressInfo;
   const name = host.includes(':') ? `[${host}]` : host;
   return {
@@ -65,7 +65,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
 }
 
 const REFUSALS: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'another process listens there',
+  EADDRINUSE: 'another process is listening there',
   EADDRNOTAVAIL: 'this machine does not have that address',
   EACCES: 'only root may listen there',
   ENOTFOUND: 'no such host',
@@ -117,7 +117,7 @@ function createListener({ checks, metrics, log }: HttpOptions): RequestListener 
     page().then(
       (answer) => send(response, answer, request.method !== 'HEAD'),
       (error: unknown) => {
-        log.error({ path, error: String(error) }, 'health and metrics: no answer');
+        log.error({ path, error: errorText(error) }, 'health and metrics: no answer');
         send(response, json(500, { error: 'see the log' }), true);
       },
     );

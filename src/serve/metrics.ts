@@ -1,4 +1,5 @@
 import { Counter, Gauge, Registry } from 'prom-client';
+import { errorText } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { watchProcess } from './process-gauges.ts';
 import type { QueueDepth } from './queue.ts';
@@ -40,29 +41,29 @@ export function createMetrics({ read, depth, version, log }: MetricsOptions): Me
   const streams = createStreamGauges(registry);
   const databaseUp = new Gauge({
     name: 'logkeep_database_up',
-    help: 'Whether the database answered this look: 1 or 0. At 0 what it knows of the streams is absent.',
+    help: 'Whether the database answered this scrape: 1 or 0. While it is 0 the metrics of streams are absent.',
     registers,
   });
   const processes = new Gauge({
     name: 'logkeep_processes',
-    help: 'Processes of logkeep serve that live and share this database.',
+    help: 'Processes of logkeep serve that are alive and share this database.',
     registers,
   });
   const queue = new Gauge({
     name: 'logkeep_queue_jobs',
-    help: 'Jobs of all processes in the queue, by what they are: waiting or active.',
+    help: 'Jobs of all processes in the queue, by state: waiting or active.',
     labelNames: ['job', 'state'],
     registers,
   });
   const alerts = new Gauge({
     name: 'logkeep_alerts',
-    help: 'Alerts that fire, as this process sees it: 1 for each stream and kind.',
+    help: 'Alerts that are firing, as this process sees them: 1 for each stream and kind.',
     labelNames: ['stream', 'kind'],
     registers,
   });
   const deliveries = new Counter({
     name: 'logkeep_alert_deliveries_total',
-    help: 'Messages to webhooks by what became of them: sent or failed.',
+    help: 'Messages to webhooks, by outcome: sent or failed.',
     labelNames: ['receiver', 'outcome'],
     registers,
   });
@@ -74,7 +75,7 @@ export function createMetrics({ read, depth, version, log }: MetricsOptions): Me
       processes.set(model.processes.length);
       databaseUp.set(1);
     } catch (error) {
-      log.debug({ error: String(error) }, 'metrics: the database did not answer');
+      log.debug({ error: errorText(error) }, 'metrics: the database did not answer');
       streams.set([]);
       processes.reset();
       databaseUp.set(0);

@@ -2,6 +2,7 @@ import type { OpenStream } from '../app.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { Log } from '../log.ts';
+import { withQuotas } from '../operations/pacing.ts';
 import { type Alerting, createAlerting } from './alerts.ts';
 import type { Backend } from './backend.ts';
 import { type Heartbeat, startHeartbeat } from './heartbeat.ts';
@@ -47,15 +48,17 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
   let backend: MonitoredBackend | null = null;
   let heartbeat: Heartbeat | null = null;
   let alerting: Alerting | null = null;
-  let names: readonly string[] = [];
+  let watched: readonly OpenStream[] = [];
   const attached = (): MonitoredBackend => {
     if (backend === null) throw new Error('the database is not open yet');
     return backend;
   };
   const read = cached(async (): Promise<ReadModel> => {
-    const model = await readModel(attached().store.db);
+    const { store } = attached();
+    const model = await readModel(store.db);
     // A stream that is no longer in the settings stands still, and nobody wants to hear of it.
-    return { ...model, streams: model.streams.filter(({ stream }) => names.includes(stream)) };
+    const shown = model.streams.filter(({ stream }) => watched.some((one) => one.stream.id === stream));
+    return { ...model, streams: await withQuotas({ store, streams: watched }, shown) };
   }, FRESH_MS);
   const depth = cached(async () => attached().queue.depth(), FRESH_MS);
   const metrics = createMetrics({ read, depth, version, log });
@@ -76,7 +79,7 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
     },
     async watch(config, streams) {
       await alerting?.stop();
-      names = streams.map(({ stream }) => stream.id);
+      watched = streams;
       alerting = createAlerting({
         store: attached().store,
         settings: config.alerts,

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import { PgBoss } from 'pg-boss';
 import type { Job } from '../../jobs/job.ts';
+import { errorText } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Ms } from '../model.ts';
 import { asDatabaseError, connectionString, naming } from '../store/database.ts';
@@ -214,7 +215,7 @@ export async function openQueue({ pool, jobs, log, keeping = KEEPING }: QueueOpt
 
 /** pg-boss reports what its own timers meet; whoever calls it learns of the same trouble. */
 function listen(boss: PgBoss, log: Log): void {
-  boss.on('error', (error: Error) => log.debug({ error: error.message }, 'job queue: trouble'));
+  boss.on('error', (error: Error) => log.debug({ error: errorText(error) }, 'job queue: error'));
   boss.on('warning', ({ message }: { message: string }) =>
     log.warn({ warning: message }, 'job queue: warning'),
   );

@@ -34,7 +34,7 @@ export function readyChecks(parts: Parts): Checks {
       }
     },
     schema: async () => {
-      const db = store().db as never;
+      const { db } = store();
       try {
         await refuseNewer(db);
         const pending = await pendingMigrations(db);

@@ -56,7 +56,7 @@ export function createRunCounters(registry: Registry): RunCounters {
     new Counter<Label>({ name, help, labelNames: [...labelNames], registers });
   const entries = counter(
     'logkeep_entries_total',
-    'Entries that the API gave, by what became of them: new, known or quarantined.',
+    'Entries received from the API, by outcome: new, known or quarantined.',
     [...of, 'outcome'],
   );
   const requests = counter(

@@ -1,10 +1,8 @@
-import { randomBytes } from 'node:crypto';
-import { hostname } from 'node:os';
 import type { Job, JobContext, JobReport } from '../../jobs/job.ts';
-import { type App, type OpenStream, openApp } from '../app.ts';
+import { type App, type OpenStream, openApp, processName } from '../app.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import { isFailure } from '../errors.ts';
+import { errorText, isFailure } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { overasking, overaskingText, readQuotasOf } from '../operations/pacing.ts';
 import { type Backend, openBackend, SILENCE_MS, untilReachable } from './backend.ts';
@@ -52,7 +50,10 @@ interface Hangup {
  */
 export async function serve(options: ServeOptions): Promise<void> {
   const { config, jobs, version, clock, log, signal } = options;
-  const holder = `${hostname()}:${process.pid}:${randomBytes(3).toString('hex')}`;
+  // The app of each generation bears it, so that others see one process.
+  const holder = processName();
+  const open = (settings: Config) =>
+    openApp(settings, settings.streams, clock, log, { migrate: false, silenceMs: SILENCE_MS, holder });
   const { host, port } = config;
   const hangup: Hangup = { heard: false, reload: null };
   // From the start on: a process without a handler is ended by SIGHUP.
@@ -70,10 +71,8 @@ export async function serve(options: ServeOptions): Promise<void> {
     );
     if (backend === null) return;
     monitor.attach(backend);
-    const app = await orAborted(signal, () =>
-      untilReachable(() => openAppAs(holder, config, options), waiting),
-    );
-    if (app !== null) await serveFrom(backend, app, monitor, holder, { ...options, hangup });
+    const app = await orAborted(signal, () => untilReachable(() => open(config), waiting));
+    if (app !== null) await serveFrom(backend, app, monitor, holder, { ...options, hangup, open });
   } finally {
     await monitor.close();
     await backend?.close();
@@ -86,10 +85,10 @@ async function serveFrom(
   first: App,
   monitor: Monitor,
   holder: string,
-  options: ServeOptions & { readonly hangup: Hangup },
+  options: ServeOptions & { readonly hangup: Hangup; readonly open: (config: Config) => Promise<App> },
 ): Promise<void> {
-  const { jobs, log, signal, hangup } = options;
-  let current: Generation;
+  const { jobs, log, signal, hangup, open } = options;
+  let current: Generation = { config: options.config, app: first, cron: { stop() {} } };
   const worker: Worker = startWorker({
     queue,
     jobs,
@@ -112,58 +111,61 @@ async function serveFrom(
     dispatcher.sendAll(timetable);
     return { config, app, cron };
   };
-  current = begin(options.config, first);
-  await monitor.watch(options.config, first.streams);
-  await warnOfSchedules(first, log);
-  log.info(
-    {
-      holder,
-      pid: process.pid,
-      streams: options.config.streams.map(({ id }) => id),
-      jobs: jobs.map(({ name }) => name),
-    },
-    'serving',
-  );
-
+  const warn = (error: unknown) => log.warn({ error: errorText(error) }, 'settings applied with errors');
   const reload = async (): Promise<void> => {
     const old = current;
-    let config: Config;
-    let app: App;
+    let app: App | null = null;
     try {
-      config = options.reread();
+      const config = options.reread();
       refuseRestartOnly(old.config, config);
-      app = await openAppAs(holder, config, options);
+      app = await open(config);
+      await worker.pause();
+      options.setLevel(config);
+      current = begin(config, app);
     } catch (error) {
-      log.error({ error: String(error) }, 'settings not taken over: the old ones go on');
+      log.error({ error: errorText(error) }, 'settings not applied: the old ones stay in force');
+      await app?.close().catch(warn);
       return;
+    } finally {
+      worker.go();
     }
-    await worker.pause();
     old.cron.stop();
-    options.setLevel(config);
-    current = begin(config, app);
-    worker.go();
-    log.info({ streams: config.streams.map(({ id }) => id) }, 'settings taken over');
-    const warn = (error: unknown) => log.warn({ error: String(error) }, 'settings taken over with trouble');
-    await monitor.watch(config, app.streams).catch(warn);
+    log.info({ streams: current.config.streams.map(({ id }) => id) }, 'settings applied');
+    await monitor.watch(current.config, app.streams).catch(warn);
     await warnOfSchedules(app, log);
     await old.app.close().catch(warn);
   };
   let reloading: Promise<void> = Promise.resolve();
-  hangup.reload = () => {
-    if (!signal.aborted) reloading = reloading.then(reload);
-  };
-  if (hangup.heard) hangup.reload();
-
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-  log.info({ holder, in_hand: worker.inHand() }, 'leaving: finishing the batches in hand');
-  dispatcher.stop();
-  await reloading;
-  current.cron.stop();
-  await worker.stop();
-  await current.app.close();
+  try {
+    current = begin(options.config, first);
+    await monitor.watch(options.config, first.streams);
+    await warnOfSchedules(first, log);
+    log.info(
+      {
+        holder,
+        pid: process.pid,
+        streams: options.config.streams.map(({ id }) => id),
+        jobs: jobs.map(({ name }) => name),
+      },
+      'serving',
+    );
+    hangup.reload = () => {
+      if (!signal.aborted) reloading = reloading.then(reload);
+    };
+    if (hangup.heard) hangup.reload();
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    log.info({ holder, in_hand: worker.inHand() }, 'leaving: finishing the batches in hand');
+  } finally {
+    hangup.reload = null;
+    dispatcher.stop();
+    await reloading;
+    current.cron.stop();
+    await worker.stop();
+    await current.app.close();
+  }
 }
 
 /** Warns of each stream whose quota is too short for its schedule: it is read less often than it was set to. */
@@ -175,7 +177,7 @@ async function warnOfSchedules(app: App, log: Log): Promise<void> {
       log.warn(fields, `${stream}: ${overaskingText(one)}; set schedule to "${carried}" or slower`);
     }
   } catch (error) {
-    log.debug({ error: String(error) }, 'quotas not looked up');
+    log.debug({ error: errorText(error) }, 'quotas not looked up');
   }
 }
 
@@ -193,14 +195,6 @@ function workOf(job: Job, stream: string | null, { app, config }: Generation, mo
     } finally {
       count.end(report);
     }
-  };
-}
-
-/** The app of each generation is of one holder, so that others see one process. */
-async function openAppAs(holder: string, config: Config, { clock, log }: ServeOptions): Promise<App> {
-  return {
-    ...(await openApp(config, config.streams, clock, log, { migrate: false, silenceMs: SILENCE_MS })),
-    holder,
   };
 }
 

@@ -21,7 +21,7 @@ const READINGS: readonly Reading[] = [
   },
   {
     name: 'logkeep_stream_stored_entries',
-    help: 'Entries stored, by the count of all runs.',
+    help: 'Entries stored, as counted by all runs.',
     value: ({ rows }) => rows,
   },
   {
@@ -46,18 +46,18 @@ const READINGS: readonly Reading[] = [
   },
   {
     name: 'logkeep_stream_quota_limit_requests',
-    help: "Requests that a window of the API's quota allows, as last told.",
+    help: "Requests that a window of the API's quota allows, as last reported.",
     value: ({ quota }) => quota.limit,
   },
   {
     name: 'logkeep_stream_quota_remaining_requests',
-    help: "Requests left in the window of the API's quota, as last told; absent once that window is over.",
+    help: "Requests left in the window of the API's quota, as last reported; absent once that window is over.",
     value: ({ nowMs, quota: { remaining, resetMs } }) =>
       resetMs !== null && resetMs <= nowMs ? null : remaining,
   },
   {
     name: 'logkeep_stream_quota_reset_timestamp_seconds',
-    help: "When the window of the API's quota that was last told of ends, in seconds since the epoch.",
+    help: "When the last reported window of the API's quota ends, in seconds since the epoch.",
     value: ({ quota }) => (quota.resetMs === null ? null : quota.resetMs / 1000),
   },
 ];

@@ -176,7 +176,7 @@ function reasonOf({ settleMs, processes, spread = null }: WhyInput, status: Stre
 }
 
 function slowText(spread: Spread): string {
-  return `${spreadText(spread)}: its quota carries no more`;
+  return `${spreadText(spread)}: its quota allows no more`;
 }
 
 function spent(untilMs: Ms, nowMs: Ms): Reason {
@@ -200,7 +200,7 @@ function failed({ stream, failing, nowMs }: StreamStatus, processes: number): Re
 function backlog({ holder, startedMs, fetched, retries, readyAtMs }: RunStatus, nowMs: Ms): Reason {
   const lengthMs = Math.max(1, nowMs - startedMs);
   if (fetched === 0) {
-    const trouble = retries > 0 ? ` and has tried ${amountText(retries, 'request')} again` : '';
+    const trouble = retries > 0 ? ` and has retried ${amountText(retries, 'request')}` : '';
     return reason(
       'backlog',
       ` because ${holder} began to read ${lengthText(lengthMs)} ago${trouble}`,
@@ -221,7 +221,7 @@ function reason(cause: Cause, text: string, sinceMs: Ms | null, untilMs: Ms | nu
 
 function endText(run: RunStatus, nowMs: Ms): string {
   const ago = `${lengthText(Math.max(0, nowMs - (run.finishedMs ?? run.startedMs)))} ago`;
-  if (run.outcome === 'crashed') return `ended without a word ${ago}`;
+  if (run.outcome === 'crashed') return `died without reporting ${ago}`;
   return run.outcome === 'stopped' ? `was stopped ${ago}` : `ended ${ago}`;
 }
 

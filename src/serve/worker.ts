@@ -1,7 +1,7 @@
 import type { Job, JobReport } from '../../jobs/job.ts';
 import { formatDuration } from '../durations.ts';
-import { isFailure, LogkeepError } from '../errors.ts';
-import type { Log } from '../log.ts';
+import { errorJson, errorText, isFailure, LogkeepError } from '../errors.ts';
+import { type Log, logBug } from '../log.ts';
 import type { Claim, JobQueue } from './queue.ts';
 
 /** How often it is looked whether something waits; a tick of our own clock does not wait for it. */
@@ -78,8 +78,14 @@ export function startWorker({
           log.info({ ms: Math.round(performance.now() - awaySince) }, 'the job queue is reachable again');
         awaySince = null;
       } catch (error) {
-        if (awaySince === null)
-          log.warn({ error: String(error) }, 'the job queue cannot be reached: waiting for the database');
+        if (awaySince === null) {
+          if (isFailure(error, 'database'))
+            log.warn(
+              { error: errorText(error) },
+              'the job queue cannot be reached: waiting for the database',
+            );
+          else logBug(log, {}, error);
+        }
         awaySince ??= performance.now();
       }
       await idle();
@@ -170,7 +176,7 @@ export function startWorker({
     await settle(claim, () =>
       queue.finish(claim, {
         outcome: report.outcome,
-        error: report.error === null ? null : report.error.message,
+        error: errorJson(report.error),
         counts: report.counts,
       }),
     );
@@ -182,17 +188,9 @@ export function startWorker({
     } catch (error) {
       if (error instanceof LogkeepError) return { outcome: 'failed', error, window: null, counts: {} };
       // One job's bug must not end the others; its tick will come again.
-      const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      log.error(
-        { job: one.job.name, stream: one.claim.stream, stack },
-        'this is a bug in logkeep; please report it',
-      );
-      return {
-        outcome: 'failed',
-        error: new LogkeepError('aborted', String(error)),
-        window: null,
-        counts: {},
-      };
+      logBug(log, { job: one.job.name, stream: one.claim.stream }, error);
+      const bug = new LogkeepError('bug', String(error), { cause: error });
+      return { outcome: 'failed', error: bug, window: null, counts: {} };
     }
   }
 
@@ -230,7 +228,7 @@ export function startWorker({
       } catch (error) {
         if (tries === SETTLE_TRIES || state === 'stopped') {
           log.debug(
-            { job: claim.job, stream: claim.stream, error: String(error) },
+            { job: claim.job, stream: claim.stream, error: errorText(error) },
             'end of job not recorded',
           );
           return;
@@ -251,7 +249,7 @@ export function startWorker({
         one.abort.abort(new LogkeepError('lease', `${one.job.name}: another process took the job over`));
       }
     } catch (error) {
-      log.debug({ error: String(error) }, 'sign of life not given');
+      log.debug({ error: errorText(error) }, 'heartbeat not sent');
     } finally {
       renewing = false;
     }

@@ -1,7 +1,9 @@
 import { hash } from 'node:crypto';
+import { EARLIEST_MS } from '../durations.ts';
 import { isFailure, LogkeepError } from '../errors.ts';
 import type { Cursor, Ms, Span } from '../model.ts';
 import type { Entries } from './entries.ts';
+import { isSlow } from './exchange.ts';
 
 /** What one complete answer holds, before its entries become rows. */
 export interface RawPage {
@@ -45,7 +47,7 @@ export interface ChainOptions<Page extends RawPage> extends WalkOptions<Page> {
 }
 
 /** A span in which no entry stands: before all that any plan or index keeps. */
-export const EMPTY_SPAN: Span = { from: Date.UTC(2000, 0), to: Date.UTC(2000, 0) + 1_000 };
+export const EMPTY_SPAN: Span = { from: EARLIEST_MS, to: EARLIEST_MS + 1_000 };
 
 /** Stands for a cursor where a page has none and yet does not end the chain: it is resumed from its start. No API says it. */
 const AT_START = '' as Cursor;
@@ -59,8 +61,8 @@ interface Stuck {
 
 /**
  * The pages of one chain, until it ends. A cursor that repeats is an error (`protocol`), an empty page with a
- * cursor is not. A page beyond the body cap, or a query time-out, is asked for again in smaller parts; a single entry
- * beyond it ends the chain as `oversize`, once all that can be had of its millisecond was given.
+ * cursor is not. A page beyond the body cap, or one that takes too long, is asked for again in smaller parts; a single
+ * entry beyond the cap ends the chain as `oversize`, once all that can be had of its millisecond was given.
  */
 export async function* readChain<Page extends RawPage>(o: ChainOptions<Page>): AsyncGenerator<Page, void> {
   const stuck = yield* walk(o, o.size);
@@ -108,10 +110,12 @@ async function* walk<Page extends RawPage>(o: Walk<Page>, begin: number): AsyncG
         if (size === 1) return { cursor, pages, error };
         suspects = Math.min(suspects, size);
         size = Math.floor(size / 2);
-      } else if (isFailure(error, 'timeout') && o.timeoutFloor !== null && size > o.timeoutFloor) {
-        size = Math.max(o.timeoutFloor, Math.floor(size / 2));
-        ceiling = size;
-      } else throw error;
+        continue;
+      }
+      const floor = isFailure(error, 'timeout') ? o.timeoutFloor : isSlow(error) ? 1 : null;
+      if (floor === null || size <= floor) throw error;
+      size = Math.max(floor, Math.floor(size / 2));
+      ceiling = size;
       continue;
     }
     pages += 1;
@@ -145,9 +149,9 @@ async function* walk<Page extends RawPage>(o: Walk<Page>, begin: number): AsyncG
 const STEP_MS = 1_000;
 
 /**
- * The least distance at which an entry that is too long comes into sight, in ms; at `mostMs` it does. As a rule it is
- * near, and where nothing was given before it (`isFirst`) often at once, as several come in a row: so it is twice as
- * far with each request, then halves of what is left.
+ * The least distance at which an entry that is too long comes into sight, in ms; `mostMs`, unproven, where it comes at
+ * no other. As a rule it is near, and where nothing was given before it (`isFirst`) often at once, as several come in a
+ * row: so it is twice as far with each request, then halves of what is left.
  */
 export async function distanceOf(
   isInSight: (distanceMs: Ms) => Promise<boolean>,

@@ -54,7 +54,7 @@ export function readEntries(answer: Body, keys: readonly string[], container: st
 export function repeats(name: string): LogkeepError {
   return new LogkeepError(
     'protocol',
-    `the answer says \`${quote(name, [])}\` twice: expected each name once, and what counts nobody knows`,
+    `the answer says \`${quote(name)}\` twice: expected each name once; which value applies is ambiguous`,
   );
 }
 
@@ -62,9 +62,9 @@ export function repeats(name: string): LogkeepError {
 export function checkErrors(envelope: unknown): void {
   const { error, errors } = (envelope ?? {}) as { readonly error?: unknown; readonly errors?: unknown };
   for (const [name, said] of Object.entries({ error, errors })) {
-    // What it says is not quoted: it may repeat our credentials, which are not known here.
+    // What it says is not quoted: it may be of any shape and length.
     if (!isNothing(said))
-      throw new LogkeepError('protocol', `the answer is partial, it tells of an error in \`${name}\``);
+      throw new LogkeepError('protocol', `the answer is partial, it reports an error in \`${name}\``);
   }
 }
 

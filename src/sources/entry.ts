@@ -1,3 +1,4 @@
+import { EARLIEST_MS } from '../durations.ts';
 import { escapeText } from '../escape.ts';
 import type { RawEntry } from '../json.ts';
 import type { Ms } from '../model.ts';
@@ -21,8 +22,6 @@ export interface NormaliserOptions {
   readonly nowMs: () => Ms;
 }
 
-/** Entries before it are no entries: neither service existed. */
-const EARLIEST = Date.UTC(2000);
 /** Clocks are wrong, but not by more. */
 const AHEAD_MS = 2 * 86_400_000;
 /** Longer ids would not fit Postgres's index; the longest seen has 114 bytes. */
@@ -47,7 +46,7 @@ export function idFlaw(id: unknown): RejectReason | null {
 /** What keeps an entry of this time from becoming a row at `nowMs`; the pump checks it against the window. */
 export function timeFlaw(time: unknown, nowMs: Ms): RejectReason | null {
   if (typeof time !== 'number' || !Number.isInteger(time)) return 'no_time';
-  return time >= EARLIEST && time < nowMs + AHEAD_MS ? null : 'time_out_of_bounds';
+  return time >= EARLIEST_MS && time < nowMs + AHEAD_MS ? null : 'time_out_of_bounds';
 }
 
 /** The entry's JSON text for quarantine, redacted. */

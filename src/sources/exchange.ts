@@ -1,15 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { errors, type Pool } from 'undici';
 import type { Clock } from '../clock.ts';
-import { LogkeepError } from '../errors.ts';
+import { EARLIEST_MS, LATEST_MS } from '../durations.ts';
+import { isFailure, LogkeepError } from '../errors.ts';
 import type { Ms } from '../model.ts';
 import { readUtf8 } from '../utf8.ts';
 import { BodyReader } from './body.ts';
 import type { Body } from './entries.ts';
 import type { QuotaGate } from './quota.ts';
 import type { Allowance, Answered } from './ration.ts';
-import { LATE, receive, type Sending } from './receive.ts';
-import { refusalError, type Sense } from './refusal.ts';
+import { LATE, receive, type Sending, SLOW } from './receive.ts';
+import { refusalError, type Sense, withoutSecrets } from './refusal.ts';
 import type { RequestOptions } from './source.ts';
 
 /** What one stream's requests have in common, and what its source knows of the API's answers. */
@@ -38,6 +39,8 @@ export interface HttpRequest extends RequestOptions {
   readonly body?: string;
   /** Whether the request asks for a place in a chain: a 400 then means that the place is lost. */
   readonly hasCursor: boolean;
+  /** Whether less can be asked for instead: an answer that begins, but is too slow to end in time, is then the end. */
+  readonly divisible?: boolean;
   /** Called whenever the gate is about to let a try go: what it throws is the end, and nothing is sent. */
   readonly onTurn?: () => void;
 }
@@ -154,18 +157,35 @@ async function quoted(reader: BodyReader | null): Promise<string> {
 
 function explained(api: Api, r: HttpRequest, error: unknown): unknown {
   if (error instanceof LogkeepError) return named(api, error);
-  const what = error === LATE ? `no complete answer within ${api.timeoutMs} ms` : networkTrouble(error);
+  // An invalid argument of ours, such as a line break in a header, would be as invalid on the next try.
+  if (error instanceof errors.InvalidArgumentError) return named(api, new LogkeepError('config', UNSENDABLE));
+  const late = error === LATE || error === SLOW;
+  const what = late ? `no complete answer within ${api.timeoutMs} ms` : networkTrouble(error);
   if (what === null) return error;
   // A parser's error carries the bytes that it did not understand.
   const cause = error instanceof errors.HTTPParserError ? {} : { cause: error };
-  return new LogkeepError('unavailable', `${api.label}: ${r.url.host}: ${what}`, cause);
+  const remedy = error === SLOW ? { remedy: TOO_SLOW } : {};
+  return new LogkeepError('unavailable', `${api.label}: ${r.url.host}: ${what}`, { ...cause, ...remedy });
 }
 
-/** The error with the stream's name before its message. */
+const TOO_SLOW =
+  'the answer had begun and was too slow: raise `timeout` of the stream, or try again on a faster connection';
+
+/** Whether an answer began in time, and did not end in time. */
+export function isSlow(error: unknown): boolean {
+  return isFailure(error, 'unavailable') && error.cause === SLOW;
+}
+
+const UNSENDABLE =
+  'a setting cannot be sent in a request: expected a token and keys without stray characters';
+
+/** The error with the stream's name before its message, and without our credentials in it. */
 export function named(api: Api, error: LogkeepError): LogkeepError {
-  if (error.message.startsWith(api.label)) return error;
+  const clean = withoutSecrets(error.message, api.secrets);
+  const message = clean.startsWith(api.label) ? clean : `${api.label}: ${clean}`;
+  if (message === error.message) return error;
   const { cause, status, atMs, remedy } = error;
-  return new LogkeepError(error.kind, `${api.label}: ${error.message}`, {
+  return new LogkeepError(error.kind, message, {
     cause,
     ...(status === null ? {} : { status }),
     ...(atMs === null ? {} : { atMs }),
@@ -177,25 +197,16 @@ export function named(api: Api, error: LogkeepError): LogkeepError {
 function networkTrouble(error: unknown): string | null {
   const { code, message } = error as { code?: unknown; message?: unknown };
   // Without the parser's message, which quotes the answer.
-  if (error instanceof errors.HTTPParserError) return 'the answer is no HTTP';
+  if (error instanceof errors.HTTPParserError) return 'the answer is not HTTP';
   if (typeof code !== 'string') return null;
-  // An invalid argument of ours, such as a line break in a header, would be as invalid on the next try.
-  if (code === 'UND_ERR_INVALID_ARG') {
-    throw new LogkeepError(
-      'config',
-      'a setting cannot be sent in a request: expected a token and keys without stray characters',
-    );
-  }
   const said = String(message);
   return said.includes(code) ? said : `${code} ${said}`.trim();
 }
 
-const SANE_DATES = { from: Date.UTC(2000, 0), to: Date.UTC(10_000, 0) };
-
 /** The date that coverage is claimed by: null if it is absurd, or not written as HTTP writes dates. */
 function parseDate(value: string | string[] | undefined): Ms | null {
   const ms = typeof value === 'string' ? Date.parse(value) : Number.NaN;
-  if (!(ms >= SANE_DATES.from && ms < SANE_DATES.to)) return null;
+  if (!(ms >= EARLIEST_MS && ms <= LATEST_MS)) return null;
   return new Date(ms).toUTCString() === value ? ms : null;
 }
 

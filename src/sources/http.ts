@@ -2,7 +2,7 @@ import pRetry from 'p-retry';
 import { Pool } from 'undici';
 import type { Clock } from '../clock.ts';
 import { isFailure, LogkeepError } from '../errors.ts';
-import { type Api, exchange, type HttpAnswer, type HttpRequest, named } from './exchange.ts';
+import { type Api, exchange, type HttpAnswer, type HttpRequest, isSlow, named } from './exchange.ts';
 import { createGate, type GateOptions, type QuotaGate } from './quota.ts';
 import type { GateSettings } from './ration.ts';
 import { traceRequest } from './trace.ts';
@@ -79,13 +79,14 @@ export function createHttp(options: GateOptions): Http {
     };
     const mayHelp = (error: unknown) => {
       if (isFailure(error, 'protocol')) return ++protocolErrors < PROTOCOL_TRIES;
+      if (r.divisible === true && isSlow(error)) return false;
       return isFailure(error, 'unavailable') && performance.now() - startedAt - queuedMs < api.retryMs;
     };
     const firstPauseMs = Math.min(500, api.retryMs / 8);
     const mayRequest = () => r.mayRequest === undefined || r.mayRequest();
     const refuseBeyondAllowance = () => {
       if (!mayRequest())
-        throw new LogkeepError('aborted', `${api.label}: stopped, as no request more is allowed`);
+        throw new LogkeepError('aborted', `${api.label}: stopped: no more requests are allowed`);
     };
     try {
       refuseBeyondAllowance();
@@ -147,7 +148,7 @@ function read<T>(api: Api, answer: HttpAnswer, accept: (answer: HttpAnswer) => T
   } catch (error) {
     if (error instanceof SyntaxError) {
       const what = isWebPage(answer.body)
-        ? 'a web page, no JSON: expected the API itself, and no proxy or sign-in between'
+        ? 'a web page, not JSON: expected the API itself, not a proxy or sign-in page'
         : 'no complete JSON';
       // Without `cause`: the parser's message quotes the body.
       throw new LogkeepError('unavailable', `${api.label}: the body (${answer.bytes} bytes) is ${what}`);

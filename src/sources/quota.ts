@@ -1,5 +1,5 @@
 import Bottleneck from 'bottleneck';
-import type { Clock } from '../clock.ts';
+import { type Clock, steadyClock } from '../clock.ts';
 import { LogkeepError } from '../errors.ts';
 import type { Ms } from '../model.ts';
 import { type Answered, createRation, type GateSettings, type LocalRation } from './ration.ts';
@@ -66,8 +66,8 @@ interface Waiting {
  * since Bottleneck's timers would cost it several ms.
  */
 export function createGate(key: string, first: GateSettings, options: GateOptions): QuotaGate {
-  const { clock } = options;
-  const ration = openRation(key, first, options, () => align());
+  const clock = steadyClock(options.clock);
+  const ration = openRation(key, first, { ...options, clock }, () => align());
   const waiting = new Set<Waiting>();
   const closing = new AbortController();
   let spacingMs = first.spacingMs;
@@ -85,7 +85,7 @@ export function createGate(key: string, first: GateSettings, options: GateOption
     const now = clock.now();
     const want = startable(now);
     if (want !== tokens) {
-      // Never updateSettings(): it stops the queue for good. The promise rejects only after stop().
+      // Never by updateSettings(), which Bottleneck does badly. The promise rejects only after stop().
       limiter.incrementReservoir(want - tokens).then(undefined, () => {});
       tokens = want;
     }
@@ -226,10 +226,21 @@ export function createGate(key: string, first: GateSettings, options: GateOption
         align();
       }
     },
-    quota: () => ({ ...ration.quota(clock.now()), credential: key }),
+    quota() {
+      const now = clock.now();
+      const { resetMs, ...told } = ration.quota(now);
+      // By the clock that the others know.
+      return {
+        ...told,
+        resetMs: resetMs === null ? null : options.clock.now() + (resetMs - now),
+        credential: key,
+      };
+    },
     tighten(settings) {
       ration.tighten(settings);
-      if (limiter === null) spacingMs = Math.max(spacingMs, settings.spacingMs);
+      if (settings.spacingMs <= spacingMs) return;
+      spacingMs = settings.spacingMs;
+      limiter?.updateSettings({ minTime: spacingMs });
     },
     async close() {
       if (closing.signal.aborted) return;

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import { type Clock, HOUR_MS } from '../clock.ts';
 import type { Ms } from '../model.ts';
 import type { Rank } from './shared-quota.ts';
 import type { Quota } from './source.ts';
@@ -98,7 +98,6 @@ interface QuotaWindow extends KnownWindow {
   readonly knownSince: Ms;
 }
 
-const HOUR_MS = 3_600_000;
 const UNTOLD_MS = 1_000;
 const BACKOFF_MS = 500;
 const BACKOFF_MAX_MS = 60_000;

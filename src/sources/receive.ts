@@ -3,6 +3,8 @@ import type { Dispatcher } from 'undici';
 
 /** Rejected with where an answer takes longer than it may. */
 export const LATE = new Error('no complete answer in time');
+/** The same, where its status and headers were in time. */
+export const SLOW = new Error('no complete body in time');
 const STOPPED = new Error('stopped on request');
 
 /** What takes an answer's body. */
@@ -22,8 +24,9 @@ export interface Sending {
 
 /**
  * Sends one request. `begin` is told status and headers as soon as they are known, and gives what takes the body.
- * Resolves when the body is complete; rejects at once when stopped, with LATE, with an error of the network, or with what
- * `begin` or `add` threw: the connection is closed then. Undici's streams for bodies would cost as much as all the rest.
+ * Resolves when the body is complete; rejects at once when stopped, with LATE or SLOW, with an error of the network, or
+ * with what `begin` or `add` threw: the connection is closed then. Undici's streams for bodies would cost as much as all
+ * the rest.
  */
 export function receive(
   { pool, request, signal, timeoutMs }: Sending,
@@ -45,7 +48,7 @@ export function receive(
       reject(failure);
     };
     const stop = () => fail(STOPPED);
-    const timer = setTimeout(() => fail(LATE), timeoutMs);
+    const timer = setTimeout(() => fail(sink === null ? LATE : SLOW), timeoutMs);
     signal.addEventListener('abort', stop, { once: true });
     if (signal.aborted) return stop();
     pool.dispatch(request, {

@@ -39,7 +39,7 @@ export function refusalError(refusal: Refusal): LogkeepError {
         : ELSEWHERE.has(status)
           ? ': expected the address of the API'
           : UNFIT.has(status)
-            ? ': expected filters that it takes'
+            ? ': expected filters that it accepts'
             : ': expected 200',
   };
   return new LogkeepError(kind, answer + (expected[kind] ?? ''), { status });
@@ -74,8 +74,8 @@ export function errorTexts(body: unknown): readonly string[] {
   return [one, ...(Array.isArray(errors) ? errors : [])].filter((item) => typeof item === 'string');
 }
 
-/** A foreign text as it may stand in a message: one line, 200 characters, none of our credentials. */
-export function quote(text: string, secrets: readonly string[]): string {
+/** A foreign text as it may stand in a message: one line of 200 characters, without `secrets`. */
+export function quote(text: string, secrets: readonly string[] = []): string {
   const line = withoutSecrets(text, secrets)
     // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must go
     .replace(/[\s\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ')
@@ -83,7 +83,8 @@ export function quote(text: string, secrets: readonly string[]): string {
   return line.length > QUOTED ? `${line.slice(0, QUOTED - 1)}…` : line;
 }
 
-function withoutSecrets(text: string, secrets: readonly string[]): string {
+/** A text without our credentials, however they are written, also where `quote` cut one off. */
+export function withoutSecrets(text: string, secrets: readonly string[]): string {
   let clean = text;
   for (const secret of secrets) {
     if (secret === '') continue;
@@ -93,7 +94,11 @@ function withoutSecrets(text: string, secrets: readonly string[]): string {
       JSON.stringify(secret).slice(1, -1),
       Buffer.from(secret).toString('base64'),
     ];
-    for (const form of forms) clean = clean.replaceAll(form, '[credential]');
+    for (const form of forms) {
+      clean = clean.replaceAll(form, '[credential]');
+      for (let kept = form.length - 1; kept > 2; kept--)
+        clean = clean.replaceAll(`${form.slice(0, kept)}…`, '[credential]…');
+    }
   }
   return clean;
 }

@@ -1,7 +1,6 @@
 import type { ZodObject } from 'zod';
 import type { Clock } from '../clock.ts';
 import type { LogkeepError } from '../errors.ts';
-import type { Log } from '../log.ts';
 import type { Cursor, Ms, Span, StreamId } from '../model.ts';
 import type { Redactor } from '../redact.ts';
 import type { Http } from './http.ts';
@@ -73,6 +72,11 @@ export interface Meter {
   bytes: number;
 }
 
+/** A meter at zero. */
+export function createMeter(): Meter {
+  return { requests: 0, retries: 0, waits: 0, waitMs: 0, bytes: 0 };
+}
+
 /** What reading one window needs. */
 export interface ReadOptions {
   readonly window: Span;
@@ -80,6 +84,8 @@ export interface ReadOptions {
   readonly cursor: Cursor | null;
   /** How old that cursor is already; absent: it is new. */
   readonly cursorAgeMs?: number;
+  /** Whether an entry beyond the body cap is on record at `window.to`, which an API may take for a part of the window. */
+  readonly tooLongAtEnd?: boolean;
   readonly signal: AbortSignal;
   readonly meter: Meter;
   /** Called before a wait for quota of about `waitMs`, so that what is in hand can be committed. */
@@ -93,10 +99,10 @@ export interface ReadOptions {
 }
 
 /** What every request of a read is given. */
-export type RequestOptions = Omit<ReadOptions, 'window' | 'cursor' | 'cursorAgeMs'>;
+export type RequestOptions = Omit<ReadOptions, 'window' | 'cursor' | 'cursorAgeMs' | 'tooLongAtEnd'>;
 
 /** What counting one window needs, which is of whole hours and a day at most. */
-export type CountOptions = Omit<ReadOptions, 'cursor' | 'cursorAgeMs'>;
+export type CountOptions = Omit<ReadOptions, 'cursor' | 'cursorAgeMs' | 'tooLongAtEnd'>;
 
 /** How many entries the API counts in the hour that begins at `fromMs`. */
 export interface HourCount {
@@ -132,7 +138,7 @@ export interface Scope {
   readonly manyValued?: readonly string[];
 }
 
-/** One endless feed, open for reading. Reading has no effect but requests: all progress is the store's. */
+/** One log of a source, open for reading. Reading has no effect but requests: all progress is the store's. */
 export interface Stream {
   readonly id: StreamId;
   readonly source: string;
@@ -205,7 +211,6 @@ export interface StreamSettings {
 /** What opening a stream needs; all of it is shared by the streams of a process. */
 export interface OpenOptions {
   readonly clock: Clock;
-  readonly log: Log;
   readonly redactor: Redactor;
   /** The connections and gates of the process (`createHttp`); who opened it closes it. */
   readonly http: Http;

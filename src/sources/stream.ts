@@ -2,12 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Ms } from '../model.ts';
 import { type Entries, parsedEntries, parseEntry } from './entries.ts';
 import type { Normalised } from './entry.ts';
-import type { Meter, Page, Reject, Row } from './source.ts';
-
-/** A meter at zero. */
-export function createMeter(): Meter {
-  return { requests: 0, retries: 0, waits: 0, waitMs: 0, bytes: 0 };
-}
+import type { Page, Reject, Row } from './source.ts';
 
 /** 32 hex digits over what decides which entries an API shows; the order of the keys is free. */
 export function fingerprintOf(parts: Readonly<Record<string, string | null | readonly string[]>>): string {

@@ -4,7 +4,7 @@ import type { Progress } from '../sync/ledger.ts';
 import { inTransaction, retried } from './connection.ts';
 import { isoTime, parseSpans, spansColumn } from './coverage.ts';
 import { naming } from './database.ts';
-import type { StreamKey } from './windows.ts';
+import { FREE, type StreamKey } from './windows.ts';
 
 /** Rows looked at for a density, in each strip: enough to tell, few enough for a moment. */
 const DENSITY_ROWS = 20_000;
@@ -41,7 +41,7 @@ const UNREAD = `b.stream = $1 and b.fingerprint = $2 and b.cancelled_at is null
 const OPEN = `${UNREAD} and not isempty(tstzmultirange(tstzrange(b.from_time, b.to_time)) - s.covered - s.expired - s.oversize)`;
 
 /** Records that `span` is to be read, unless one of the same span is still unread. Gives the number of either. */
-export function requestBackfill(
+export function recordBackfill(
   pool: pg.Pool,
   key: StreamKey & { readonly source: string },
   span: Span,
@@ -96,7 +96,7 @@ export function readBackfillState(pool: pg.Pool, key: StreamKey): Promise<Backfi
           order by abs(extract(epoch from q.ends_at - s.quota_reset_at)) limit 1) as period,
         coalesce((select json_agg(w order by w."from") from (
           select extract(epoch from from_time) * 1000 as "from", extract(epoch from to_time) * 1000 as "to", job,
-            case when lease_until > clock_timestamp() then holder end as holder
+            case when not ${FREE} then holder end as holder
           from logkeep.sync_window w where w.stream = s.stream and w.fingerprint = s.fingerprint) w), '[]') as windows,
         coalesce((select json_agg(o order by o."from", o.id) from (
           select b.id, extract(epoch from from_time) * 1000 as "from", extract(epoch from to_time) * 1000 as "to"
@@ -154,7 +154,7 @@ export function updateBackfills(pool: pg.Pool, key: StreamKey, expiredBefore: Ms
       await client.query(
         `delete from logkeep.sync_window w using logkeep.stream s
         where w.stream = $1 and w.fingerprint = $2 and s.stream = $1 and s.fingerprint = $2 and w.job = 'backfill'
-          and (w.lease_until is null or w.lease_until < clock_timestamp())
+          and ${FREE}
           and (w.to_time <= $3 or not exists (select from logkeep.backfill b
             where ${OPEN} and b.from_time < w.to_time and b.to_time > w.from_time))`,
         [...keyOf(key), expiredBefore === null ? null : isoTime(expiredBefore)],
@@ -171,7 +171,7 @@ export function updateBackfills(pool: pg.Pool, key: StreamKey, expiredBefore: Ms
 }
 
 /** Gives a stream's open backfills up; how many there were. What they have read stays. */
-export function cancelBackfills(pool: pg.Pool, key: StreamKey): Promise<number> {
+export function recordCancellation(pool: pg.Pool, key: StreamKey): Promise<number> {
   return named(key, 'cancel the backfills', async () => {
     const { rowCount } = await pool.query(
       `update logkeep.backfill c set cancelled_at = clock_timestamp() where id in (
@@ -209,7 +209,7 @@ export function readDensity(
 }
 
 /** What requests cost lately, by the runs of the last day. */
-export interface Spending {
+export interface Usage {
   /** Time of one request, waits for quota not counted; null: no run tells. */
   readonly requestMs: number | null;
   /** Requests per ms that the live log took. */
@@ -217,7 +217,7 @@ export interface Spending {
 }
 
 /** Reads what requests cost the stream lately. */
-export function readSpending(pool: pg.Pool, key: StreamKey): Promise<Spending> {
+export function readUsage(pool: pg.Pool, key: StreamKey): Promise<Usage> {
   return named(key, 'read what was spent', async () => {
     const { rows } = await pool.query(
       `select (extract(epoch from sum(finished_at - started_at)) * 1000 - sum(wait_ms)) / nullif(sum(requests), 0) as request_ms,

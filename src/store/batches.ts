@@ -32,9 +32,47 @@ export interface BatchOptions {
   readonly settlesAfterMs?: number | null;
 }
 
+/** A batch gives its connection back, which the one before it may need; nothing of it was stored. */
+class GivesWay extends Error {}
+
+/** A batch under way, as the one after it sees it. */
+class UnderWay {
+  /** Ends when it is stored, or fails as it does. */
+  stored: Promise<unknown> = Promise.resolve();
+  readonly #begun = Promise.withResolvers<void>();
+  readonly #failed = Promise.withResolvers<never>();
+  hasFailed = false;
+
+  constructor() {
+    this.#failed.promise.catch(() => {});
+  }
+
+  /** It has its server connection, and needs no other unless it fails. */
+  begin(): void {
+    this.#begun.resolve();
+  }
+
+  /** It failed, and is tried again over another connection, if at all. */
+  fail(): void {
+    this.hasFailed = true;
+    this.#failed.reject(new GivesWay());
+  }
+
+  /** Until the next one may take a connection and hold it while this one is stored. */
+  async mayBeFollowed(): Promise<void> {
+    await (this.hasFailed ? this.stored : Promise.race([this.stored, this.#begun.promise]));
+  }
+
+  /** Until it is stored; throws `GivesWay` once it fails. */
+  isOver(): Promise<unknown> {
+    return Promise.race([this.stored, this.#failed.promise]);
+  }
+}
+
 /**
  * Stores a run's batches, one after the other. The next one may be begun before the last is stored: it is copied
- * meanwhile, over a connection of its own, so that neither the server nor the reader waits for the other.
+ * meanwhile, over a connection of its own, so that neither the server nor the reader waits for the other. It holds one
+ * only while the last does: behind a pooler there may be no more than that.
  */
 export class BatchStore {
   readonly #options: BatchOptions;
@@ -44,8 +82,8 @@ export class BatchStore {
   #batches = 0;
   /** Batches that are stored or under way. */
   #begun = 0;
-  /** Ends when the batch that was begun last has; its failure is the next one's too. */
-  #last: Promise<unknown> = Promise.resolve();
+  /** The batch that was begun last; its failure is the next one's too. */
+  #last = new UnderWay();
   readonly #guess = new KnownGuess();
 
   constructor(options: BatchOptions) {
@@ -64,25 +102,27 @@ export class BatchStore {
   async commit(lease: Lease, batch: Batch): Promise<Stored> {
     this.#begun += 1;
     const before = this.#last;
-    const stored = this.#store(lease, batch, this.#begun, before);
-    this.#last = stored;
+    const own = new UnderWay();
+    const stored = this.#store(lease, batch, this.#begun, before, own);
+    own.stored = stored;
+    this.#last = own;
     try {
       return await stored;
     } catch (error) {
       // No batch ends before the one before it, and whatever was begun after this one has failed with it.
-      await before.catch(() => {});
+      await before.stored.catch(() => {});
       this.#begun = this.#batches;
-      this.#last = Promise.resolve();
+      this.#last = new UnderWay();
       throw error;
     }
   }
 
-  async #store(lease: Lease, batch: Batch, number: number, before: Promise<unknown>): Promise<Stored> {
+  async #store(lease: Lease, batch: Batch, number: number, before: UnderWay, own: UnderWay): Promise<Stored> {
     const { stream, partitions, pool, runId } = this.#options;
     const content = batch.content as StagedBatch;
-    before.catch(() => {});
-    // Copying ahead takes a second connection, which the batch before may need if its own breaks.
-    if (!this.#hasRoom) await before;
+    before.stored.catch(() => {});
+    // Copying ahead takes a second connection, which others of the pool may need more.
+    if (!this.#hasRoom) await before.stored;
     const guess = this.#guess;
     const guessed = content.waits ? null : (guess.next ?? 'some');
     const known = guessed ?? (await this.#resolve(content));
@@ -103,13 +143,24 @@ export class BatchStore {
     await naming(`${stream.id}: make partitions`, () =>
       retried(() => ensurePartitions(partitions, stream.tables, prepared)),
     );
+    const load = async () => {
+      await (own.hasFailed ? before.stored : before.mayBeFollowed());
+      return withClient(pool, (client) =>
+        loadBatch(client, stream.tables, prepared, target, {
+          begin: () => own.begin(),
+          come: () => before.isOver(),
+        }).catch((error: unknown) => {
+          own.fail();
+          throw error;
+        }),
+      );
+    };
     const fresh = await naming(`${stream.id}: commit a batch of ${prepared.fetched} entries`, async () => {
       for (let failures = 0; ; ) {
         try {
-          return await whereverPlaced(partitions, stream.tables, prepared, () =>
-            withClient(pool, (client) => loadBatch(client, stream.tables, prepared, target, before)),
-          );
+          return await whereverPlaced(partitions, stream.tables, prepared, load);
         } catch (error) {
+          if (error instanceof GivesWay) continue;
           if (!surprised && wasKnown(error)) {
             guess.surprise();
             surprised = true;

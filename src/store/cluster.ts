@@ -23,7 +23,7 @@ export interface Cluster {
 export const SUPERUSER = 'logkeep';
 
 /** What a program said (both outputs) and its exit code; -1 if it could not be run. */
-export interface Outcome {
+export interface ProgramEnd {
   readonly code: number;
   readonly output: string;
 }
@@ -34,7 +34,7 @@ export function runAs(
   cwd: string,
   file: string,
   args: readonly string[],
-): Promise<Outcome> {
+): Promise<ProgramEnd> {
   return new Promise((resolve) => {
     execFile(file, args, { ...account, cwd, env: { LC_ALL: 'C' } }, (error, stdout, stderr) => {
       const said = `${stdout}${stderr}`.trim();
@@ -55,7 +55,7 @@ export async function createCluster(
     readonly settings: Readonly<Record<string, string>>;
     readonly durable: boolean;
   },
-): Promise<Outcome> {
+): Promise<ProgramEnd> {
   const { folder, account } = cluster;
   const passwordFile = join(folder, 'password');
   await mkdir(folder, { mode: 0o700 });
@@ -134,7 +134,7 @@ export async function startServer(
   cluster: Cluster,
   port: number,
   stalePid: number | null = null,
-): Promise<Outcome> {
+): Promise<ProgramEnd> {
   const { folder, account } = cluster;
   const logFile = join(folder, 'server.log');
   const log = await open(logFile, 'a', 0o600);
@@ -152,7 +152,7 @@ export async function startServer(
       env: { LC_ALL: 'C', ...(stalePid === null ? {} : { PG_GRANDPARENT_PID: String(stalePid) }) },
     });
     child.unref();
-    const ended = new Promise<Outcome>((resolve) => {
+    const ended = new Promise<ProgramEnd>((resolve) => {
       child.once('error', (error) => resolve({ code: -1, output: error.message }));
       child.once('exit', async (code) => {
         const said = await readFile(logFile, 'utf8').catch(() => '');
@@ -171,7 +171,7 @@ export async function startServer(
 }
 
 /** Stops the server and waits for its end; `immediate` is a crash that the next start recovers from. */
-export async function stopServer(cluster: Cluster, mode: 'fast' | 'immediate' = 'fast'): Promise<Outcome> {
+export async function stopServer(cluster: Cluster, mode: 'fast' | 'immediate' = 'fast'): Promise<ProgramEnd> {
   const stopped = { code: 0, output: '' };
   const postmaster = await readPostmaster(cluster);
   if (postmaster === null) return stopped;

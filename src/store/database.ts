@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
-import { LogkeepError } from '../errors.ts';
+import { isFailure, LogkeepError } from '../errors.ts';
 import { IsoClient } from './client.ts';
 import type { Database } from './schema.ts';
 
@@ -55,9 +55,13 @@ export function openPool(
     const { silenceMs } = options;
     if (silenceMs === undefined) return;
     const { stream } = (client as unknown as { readonly connection: { readonly stream: Socket } }).connection;
-    stream.setTimeout(silenceMs, () => stream.destroy(new Error(`no answer within ${silenceMs} ms`)));
+    stream.setTimeout(silenceMs, () => stream.destroy(silence(silenceMs)));
   });
   return pool;
+}
+
+function silence(ms: number): Error {
+  return Object.assign(new Error(`no answer within ${ms} ms`), { code: 'ETIMEDOUT' });
 }
 
 /**
@@ -88,8 +92,29 @@ export function openStore(
 
 const OUT_OF_MEMORY = '53200';
 
-/** Failures that a new connection may cure: SQLSTATE classes and codes, and the socket's own. */
+/** A connection that ended, or was not to be had in time. */
+const ENDED = 'ended';
+/** A connection that the two sides could not agree on. */
+const DISAGREED = 'disagreed';
+
+/** What pg says without a code. A plain error with other words is a bug, of its own or of ours. */
+const UNCODED: readonly (readonly [code: string, words: RegExp])[] = [
+  [
+    ENDED,
+    /^(Connection terminated|timeout expired$|timeout exceeded when trying to connect$|Client (has encountered a connection error|was closed)|Received unexpected |There was an error establishing an SSL)/,
+  ],
+  [
+    DISAGREED,
+    /^(The server does not support SSL|SASL: |SECURITY WARNING: |sslnegotiation=|Invalid sslnegotiation)/,
+  ],
+];
+
+/** Failures that a new connection may cure: SQLSTATE classes and codes, the socket's own, and one of ours. */
 const PASSING = new Set([
+  ENDED,
+  // A session that was idle in its transaction, or in it at all, for longer than the server lets it.
+  '25P03',
+  '25P04',
   '40001',
   '40P01',
   // Of memory or of room for locks: others give theirs back when they end.
@@ -130,29 +155,26 @@ export function isUntrusted(error: unknown): boolean {
   return UNTRUSTED.has(databaseCode(error) ?? '');
 }
 
-/** SQLSTATE or socket code of a database failure; `connection` for pg's own word that the connection ended. */
+/** SQLSTATE or socket code of a database failure, or a word of ours where pg gives none; null: it is no such failure. */
 export function databaseCode(error: unknown): string | null {
-  if (!(error instanceof Error)) return null;
+  // Node gives codes to what it is called wrongly with, too.
+  if (!(error instanceof Error) || error instanceof TypeError) return null;
   const { code } = error as { code?: unknown };
   if (typeof code === 'string') return code;
-  return error instanceof AggregateError ? databaseCode(error.errors[0]) : null;
+  if (error instanceof AggregateError) return databaseCode(error.errors[0]);
+  return UNCODED.find(([, words]) => words.test(error.message))?.[0] ?? null;
 }
 
 /** Whether the same call may succeed on another connection, later. */
 export function mayPass(error: unknown): boolean {
   const code = databaseCode(error);
-  if (code === null) return isPgEnd(error);
+  if (code === null) return false;
   // A pooler says so of a server that went away; from Postgres itself, which names its routine, it is a bug of ours.
   if (code === PROTOCOL_VIOLATION) return (error as Partial<pg.DatabaseError>).routine === undefined;
   return PASSING.has(code) || code.startsWith('08');
 }
 
-/** pg reports a cut connection as a plain Error without a code; its answers from the server are DatabaseError. */
-function isPgEnd(error: unknown): boolean {
-  return error instanceof Error && error.constructor === Error;
-}
-
-/** `work`, whose database failures become failed calls that name what was being done. */
+/** `work`, whose database failures become failed calls that name what was being done; a bug is thrown as it is. */
 export async function naming<T>(doing: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -161,23 +183,25 @@ export async function naming<T>(doing: string, work: () => Promise<T>): Promise<
   }
 }
 
-/** A database failure as a failed call that names what was being done. */
-export function asDatabaseError(doing: string, error: unknown): LogkeepError {
-  if (error instanceof LogkeepError) return error;
-  if (databaseCode(error) === 'LK001') {
+/** A database failure as a failed call that names what was being done; a failed call, or a bug, as it is. */
+export function asDatabaseError(doing: string, error: unknown): unknown {
+  const code = databaseCode(error);
+  if (code === null || isFailure(error)) return error;
+  if (code === 'LK001') {
     return new LogkeepError(
       'lease',
       `${doing}: another process took the window over; nothing of this batch was stored`,
       { cause: error },
     );
   }
-  const text = error instanceof Error ? error.message || databaseCode(error) : String(error);
-  return new LogkeepError('database', `${doing}: ${text}${hintOf(error)}`, { cause: error });
+  return new LogkeepError('database', `${doing}: ${(error as Error).message || code}${hintOf(error)}`, {
+    cause: error,
+  });
 }
 
 function hintOf(error: unknown): string {
   if (isUntrusted(error))
-    return ": the server's certificate is not trusted: add sslmode=verify-full&sslrootcert=FILE (its CA, in PEM) to the address, or sslmode=no-verify to encrypt without proof of who answers";
+    return ": the server's certificate is not trusted: add sslmode=verify-full&sslrootcert=FILE (its CA, in PEM) to the address, or sslmode=no-verify to encrypt without verifying the server";
   if (databaseCode(error) === OUT_OF_MEMORY)
     return ': where it is locks that the server has no room for, raise its max_locks_per_transaction';
   return '';

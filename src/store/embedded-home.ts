@@ -67,7 +67,7 @@ export async function openHome(options: HomeOptions): Promise<Cluster> {
     await checkMajor(cluster.folder, major);
     return cluster;
   } catch (error) {
-    throw explained(error, dir);
+    throw folderTrouble(error, dir);
   }
 }
 
@@ -89,7 +89,7 @@ export async function roomWarning(folder: string): Promise<string> {
   const freeMb = Math.floor((bavail * bsize) / 1048576);
   return freeMb >= ROOM_MB
     ? ''
-    : `only ${freeMb} MB are free in ${folder}, ${ROOM_MB} are needed: make room. `;
+    : `only ${freeMb} MB are free in ${folder}, ${ROOM_MB} are needed: free some space. `;
 }
 
 async function makeFolder(dir: string): Promise<void> {
@@ -126,7 +126,7 @@ async function follow(entry: string): Promise<string | null> {
   return realpath(target).catch(() => {
     throw new LogkeepError(
       'database',
-      `${entry} leads to ${target}, which is gone with its data: bring it back, or remove ${entry} to begin anew`,
+      `${entry} leads to ${target}, which is gone with its data: restore it, or remove ${entry} to start afresh`,
     );
   });
 }
@@ -162,8 +162,8 @@ async function ownerOf(folder: string): Promise<Account | null> {
   throw new LogkeepError(
     'database',
     uid === 0
-      ? `${folder} belongs to root, as whom Postgres cannot run: give it to another user (chown -R)`
-      : `${folder} belongs to uid ${uid}, and we are uid ${own}: run logkeep as that user or as root, or in another folder`,
+      ? `${folder} belongs to root, but Postgres cannot run as root: change its owner (chown -R)`
+      : `${folder} belongs to uid ${uid}, and logkeep runs as uid ${own}: run logkeep as that user or as root, or in another folder`,
   );
 }
 
@@ -193,7 +193,7 @@ async function create({ log }: HomeOptions, entry: string, cluster: Cluster): Pr
   const base = dirname(cluster.folder);
   await sweep(base);
   const room = await roomWarning(base);
-  if (room !== '') throw new LogkeepError('database', `${room}no Postgres was made`);
+  if (room !== '') throw new LogkeepError('database', `${room}no Postgres was created`);
   const draft = {
     ...cluster,
     folder: `${cluster.folder}.new-${process.pid}-${randomBytes(3).toString('hex')}`,
@@ -205,7 +205,7 @@ async function create({ log }: HomeOptions, entry: string, cluster: Cluster): Pr
     if (outcome.code !== 0) {
       throw new LogkeepError(
         'database',
-        `initdb ended with ${outcome.code} in ${draft.folder}: ${outcome.output.slice(-1500)}: set this right, or set DATABASE_URL`,
+        `initdb ended with ${outcome.code} in ${draft.folder}: ${outcome.output.slice(-1500)}: fix this, or set DATABASE_URL`,
       );
     }
     await rename(draft.folder, cluster.folder);
@@ -217,7 +217,7 @@ async function create({ log }: HomeOptions, entry: string, cluster: Cluster): Pr
     return 'taken';
   }
   const ms = Math.round(performance.now() - startedMs);
-  log.info({ ms, folder: cluster.folder }, 'made an embedded Postgres');
+  log.info({ ms, folder: cluster.folder }, 'created an embedded Postgres');
   return 'made';
 }
 
@@ -243,27 +243,27 @@ async function checkMajor(folder: string, major: number): Promise<void> {
   const found = await readFile(file, 'utf8').then(
     (text) => text.trim(),
     (error: unknown) => {
-      const message = `${folder} holds no complete Postgres: remove it to begin anew, or bring its data back`;
+      const message = `${folder} holds no complete Postgres: remove it to start afresh, or restore its data`;
       throw new LogkeepError('database', message, { cause: error });
     },
   );
   if (found === String(major)) return;
   throw new LogkeepError(
     'database',
-    `${join(folder, 'data')} was made by PostgreSQL ${found}, this logkeep brings ${major}: use the logkeep that made it, or copy the data with pg_dump into a new folder and a new cluster`,
+    `${join(folder, 'data')} was made by PostgreSQL ${found}, this logkeep comes with ${major}: use the logkeep that made it, or copy the data with pg_dump into a new folder and a new cluster`,
   );
 }
 
 /** Turns what the system refused in `dir` into a message with its remedy. */
-export function explained(error: unknown, dir: string): unknown {
+export function folderTrouble(error: unknown, dir: string): unknown {
   const { code, path } = error as NodeJS.ErrnoException;
   const where = path ?? dir;
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || code === 'ENOENT') {
-    const message = `${where} cannot be written (${code}): let this user write ${dir}, run logkeep in another folder, or set DATABASE_URL`;
+    const message = `${where} cannot be written (${code}): give this user write access to ${dir}, run logkeep in another folder, or set DATABASE_URL`;
     return new LogkeepError('database', message, { cause: error });
   }
   if (code === 'ENOSPC' || code === 'EDQUOT') {
-    const message = `the disk of ${where} is full (${code}): make room of ${ROOM_MB} MB, or set DATABASE_URL`;
+    const message = `the disk of ${where} is full (${code}): free ${ROOM_MB} MB, or set DATABASE_URL`;
     return new LogkeepError('database', message, { cause: error });
   }
   if (code === 'ENOTDIR' || code === 'EEXIST') {

@@ -3,7 +3,7 @@ import { access, lstat, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { LogkeepError } from '../errors.ts';
 import { packagedNative } from './binaries.ts';
-import { explained, newAccount, roomWarning } from './embedded-home.ts';
+import { folderTrouble, newAccount, roomWarning } from './embedded-home.ts';
 
 /**
  * Whether `openEmbedded` could make a cluster in `dir`, which need not exist, as far as that can be told without
@@ -15,7 +15,7 @@ export async function surveyCluster(dir: string): Promise<void> {
     await access(ground, constants.W_OK | constants.X_OK);
     await newAccount(ground);
   } catch (error) {
-    throw explained(error, resolve(dir));
+    throw folderTrouble(error, resolve(dir));
   }
   packagedNative();
   const room = await roomWarning(ground);

@@ -2,7 +2,7 @@ import { readFile, realpath, rm, stat, truncate, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { LogkeepError } from '../errors.ts';
+import { errorText, LogkeepError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { packagedNative } from './binaries.ts';
 import {
@@ -68,7 +68,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Embedded> 
     client.once('end', async () => {
       presence = null;
       if (released) return;
-      log.warn({ folder: cluster.folder }, 'the embedded Postgres ended a connection: entering again');
+      log.warn({ folder: cluster.folder }, 'the embedded Postgres closed a connection: connecting again');
       // Without it another command would take the server for unused and stop it.
       try {
         const again = await enter(cluster, password, log, first.port);
@@ -79,7 +79,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Embedded> 
         presence = again.client;
         watch(again.client);
       } catch (error) {
-        log.error({ error: String(error) }, 'the embedded Postgres is gone: start the command again');
+        log.error({ error: errorText(error) }, 'the embedded Postgres is gone: start the command again');
       }
     });
   };
@@ -122,14 +122,14 @@ async function enter(
       if (waitedMs > PATIENCE_MS) {
         throw new LogkeepError(
           'database',
-          `embedded Postgres (pid ${postmaster.pid}, ${cluster.folder}) takes no connections since ${Math.round(waitedMs / 1000)} s: see ${join(cluster.folder, 'server.log')}`,
+          `embedded Postgres (pid ${postmaster.pid}, ${cluster.folder}) has not accepted connections for ${Math.round(waitedMs / 1000)} s: see ${join(cluster.folder, 'server.log')}`,
         );
       }
       if (waitedMs > 3_000 && !told) {
         told = true;
         log.info(
           { pid: postmaster.pid },
-          'waiting for the embedded Postgres, which starts, recovers or stops',
+          'waiting for the embedded Postgres, which is starting, recovering or stopping',
         );
       }
       await delay(50);
@@ -227,7 +227,7 @@ async function leave(cluster: Cluster, presence: pg.Client | null, log: Log): Pr
     else log.warn({ folder: cluster.folder, said: outcome.output }, 'the embedded Postgres did not stop');
   } catch (error) {
     // The server went away under us: there is nothing left to give back.
-    log.debug({ error: String(error) }, 'the embedded Postgres was gone');
+    log.debug({ error: errorText(error) }, 'the embedded Postgres was gone');
   } finally {
     await presence.end().catch(() => undefined);
   }

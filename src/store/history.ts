@@ -1,5 +1,6 @@
 import type { Store } from './database.ts';
 import { asDatabaseError } from './database.ts';
+import { CLOSE_DEAD_RUNS } from './runs.ts';
 
 /** Runs taken away in one transaction: a long history must not hold up the streams' rows. */
 const MOST_AT_ONCE = 5_000;
@@ -7,7 +8,7 @@ const MOST_AT_ONCE = 5_000;
 /** What a trim did. */
 export interface Trimmed {
   readonly runs: number;
-  /** Runs of processes that ended without a word, closed now. */
+  /** Runs of processes that died without reporting, closed now. */
   readonly closed: number;
 }
 
@@ -17,10 +18,7 @@ export interface Trimmed {
  */
 export async function trimHistory({ pool }: Store, keepMs: number, signal?: AbortSignal): Promise<Trimmed> {
   try {
-    const { rowCount: closed } = await pool.query(
-      `update logkeep.run set outcome = 'crashed', finished_at = alive_until, error = 'the process ended without a word'
-      where outcome = 'running' and alive_until < clock_timestamp()`,
-    );
+    const { rowCount: closed } = await pool.query(CLOSE_DEAD_RUNS);
     let runs = 0;
     for (;;) {
       const { rows } = await pool.query<{ runs: number }>(TRIM, [`${keepMs} ms`, MOST_AT_ONCE]);

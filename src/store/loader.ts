@@ -41,39 +41,48 @@ export function loadLock(stream: string): string {
   return `select pg_advisory_xact_lock(hashtextextended(${pg.escapeLiteral(`logkeep:load:${stream}`)}, 0))`;
 }
 
-/** SQL of the checkpoint's arguments up to `p_settles_to`; the loader adds what was counted. */
-export type CheckpointArguments = string;
-
 /** Whose batch it is, and what is recorded with it. */
 export interface LoadTarget {
   readonly stream: string;
   readonly runId: string;
   /** `none`: the load fails (see `wasKnown`) if an entry is stored after all, and costs less than for `some`. */
   readonly expects: () => Exclude<Known, 'all'>;
-  /** A window's progress, or the entries of quarantine (ids) that the batch came from: they leave it. */
+  /**
+   * A window's progress (`checkpoint`: SQL of its arguments up to `p_settles_to`; the loader adds what was counted), or
+   * the entries of quarantine (ids) that the batch came from: they leave it.
+   */
   readonly record:
-    | { readonly checkpoint: CheckpointArguments; readonly windowId: string; readonly fence: string }
+    | { readonly checkpoint: string; readonly windowId: string; readonly fence: string }
     | { readonly returned: readonly string[] };
+}
+
+/** Where a load stands among those of its run. */
+export interface Turn {
+  /** The load has its server connection, and needs no other one from here on. */
+  begin(): void;
+  /** Until the load may go on; it fails as this does. */
+  come(): Promise<unknown>;
 }
 
 /**
  * Stores a prepared batch and its checkpoint in one transaction on `client`; returns how many entries were new.
  * When it throws, either nothing was stored or, if the connection broke at the COMMIT, the checkpoint tells.
  * One transaction merges a stream's rows at a time: two would deadlock now and then, and are slower together. The
- * rows are copied before `turn` (the batch before is stored), which fails this one too if it rejects.
+ * rows are copied before its `turn` comes (default: at once).
  */
 export async function loadBatch(
   client: pg.PoolClient,
   tables: SourceTables,
   prepared: Prepared,
   target: LoadTarget,
-  turn: Promise<unknown> = Promise.resolve(),
+  turn?: Turn,
 ): Promise<number> {
   await client.query(openingSql(tables));
+  turn?.begin();
   for (const { stage, encoded } of prepared.stages) {
     if (encoded !== null) await copyRows(client, { ...stage, name: physicalName(stage) }, encoded);
   }
-  await turn;
+  await turn?.come();
   const results = (await client.query(closingSql(tables, prepared, target))) as unknown as pg.QueryResult[];
   const counted = results.findLast((result) => result.command === 'SELECT')?.rows[0] as { new: number };
   return counted.new;

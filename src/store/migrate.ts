@@ -1,32 +1,57 @@
-import { Kysely, PostgresDialect } from 'kysely';
-import { Migrator } from 'kysely/migration';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Kysely, PostgresDialect, type QueryExecutorProvider, sql } from 'kysely';
+import { type Migration, Migrator } from 'kysely/migration';
 import { MIGRATIONS } from '../../migrations/list.ts';
 import { LogkeepError } from '../errors.ts';
-import { asDatabaseError, openPool } from './database.ts';
+import { nameBlockers } from './blockers.ts';
+import { asDatabaseError, databaseCode, openPool } from './database.ts';
 
 const TABLE = 'migration';
 const LOCK_TABLE = 'migration_lock';
+const LOCK_NOT_AVAILABLE = '55P03';
+
+/** How a migration waits for others to be done with the tables. */
+export interface Patience {
+  /** How long it waits for a lock, with all who come after it waiting behind; and how long these then have the tables. */
+  readonly lockMs?: number;
+  /** How often it tries. */
+  readonly tries?: number;
+  /** Hears once of a migration that waits, in words. */
+  readonly onWait?: (text: string) => void;
+}
 
 /**
  * Brings the database at `url` to this version's schema; safe when several start at once. `url` must be a direct
  * one, not PgBouncer's: the lock is a session's. Returns the names that were applied. Throws `database` on failure
- * (nothing is half-done) and `config` when the database is newer than this version.
+ * (nothing is half-done), also where others hold the tables all the while (two minutes), and `config` when the database
+ * is newer than this version.
  */
-export async function migrateToLatest(url: string): Promise<readonly string[]> {
+export async function migrateToLatest(
+  url: string,
+  { lockMs = 5_000, tries = 12, onWait = () => {} }: Patience = {},
+): Promise<readonly string[]> {
   const pool = openPool(url, { name: 'logkeep migrate', max: 2 });
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
   try {
     await refuseNewer(db);
     const migrator = new Migrator({
       db,
-      provider: { getMigrations: async () => ({ ...MIGRATIONS }) },
+      provider: { getMigrations: async () => patient(lockMs) },
       migrationTableName: TABLE,
       migrationLockTableName: LOCK_TABLE,
       migrationTableSchema: 'logkeep',
     });
-    const { error, results } = await migrator.migrateToLatest();
-    if (error !== undefined) throw error;
-    return (results ?? []).map((result) => result.migrationName);
+    for (let left = tries; ; ) {
+      // One transaction: where it fails, nothing was done.
+      const { error, results } = await migrator.migrateToLatest();
+      if (error === undefined) return (results ?? []).map((result) => result.migrationName);
+      if (databaseCode(error) !== LOCK_NOT_AVAILABLE) throw error;
+      const text = `the tables are to be brought up to date, and others have them in use: ${await nameBlockers(pool, lockMs)}; end them, or wait until they are done`;
+      left -= 1;
+      if (left === 0) throw new LogkeepError('database', `migrate: ${text}`, { cause: error });
+      if (left === tries - 1) onWait(text);
+      await delay(lockMs);
+    }
   } catch (error) {
     throw asDatabaseError('migrate', error);
   } finally {
@@ -34,14 +59,30 @@ export async function migrateToLatest(url: string): Promise<readonly string[]> {
   }
 }
 
+/** The migrations, none of which waits longer for a lock: an open reader would have all others wait behind it. */
+function patient(lockMs: number): Record<string, Migration> {
+  const patience = sql`set local lock_timeout = ${sql.lit(lockMs)}`;
+  return Object.fromEntries(
+    Object.entries(MIGRATIONS).map(([name, { up }]) => [
+      name,
+      {
+        up: async (db) => {
+          await patience.execute(db);
+          await up(db);
+        },
+      },
+    ]),
+  );
+}
+
 /** Names of migrations that the database lacks, in order; all of them where it has no schema yet. */
-export async function pendingMigrations(db: Kysely<unknown>): Promise<readonly string[]> {
+export async function pendingMigrations(db: QueryExecutorProvider): Promise<readonly string[]> {
   const applied = new Set(await appliedMigrations(db));
   return Object.keys(MIGRATIONS).filter((name) => !applied.has(name));
 }
 
 /** Throws `config` when the database has migrations that this version does not know. */
-export async function refuseNewer(db: Kysely<unknown>): Promise<void> {
+export async function refuseNewer(db: QueryExecutorProvider): Promise<void> {
   const newer = (await appliedMigrations(db)).filter((name) => !(name in MIGRATIONS));
   if (newer.length > 0) {
     throw new LogkeepError(
@@ -51,15 +92,12 @@ export async function refuseNewer(db: Kysely<unknown>): Promise<void> {
   }
 }
 
-async function appliedMigrations(db: Kysely<unknown>): Promise<readonly string[]> {
-  const plain = db as Kysely<Record<string, Record<string, unknown>>>;
-  const found = await plain
-    .selectFrom('pg_catalog.pg_tables')
-    .select('tablename')
-    .where('schemaname', '=', 'logkeep')
-    .where('tablename', '=', TABLE)
-    .execute();
-  if (found.length === 0) return [];
-  const rows = await plain.withSchema('logkeep').selectFrom(TABLE).select('name').orderBy('name').execute();
-  return rows.map((row) => String(row.name));
+async function appliedMigrations(db: QueryExecutorProvider): Promise<readonly string[]> {
+  const found =
+    await sql`select from pg_tables where schemaname = 'logkeep' and tablename = ${TABLE}`.execute(db);
+  if (found.rows.length === 0) return [];
+  const { rows } = await sql<{
+    name: string;
+  }>`select name from ${sql.id('logkeep', TABLE)} order by name`.execute(db);
+  return rows.map(({ name }) => name);
 }

@@ -1,10 +1,10 @@
 import type pg from 'pg';
+import { DAY_MS } from '../clock.ts';
 import { LogkeepError } from '../errors.ts';
 import type { Ms } from '../model.ts';
 import { inTransaction } from './connection.ts';
 import { databaseCode } from './database.ts';
 
-const DAY_MS = 86_400_000;
 const CHECK_VIOLATION = '23514';
 /** Of a partition whose bounds overlap another's. */
 const INVALID_OBJECT = '42P17';

@@ -1,3 +1,4 @@
+import { type EventEmitter, once } from 'node:events';
 import type pg from 'pg';
 import Cursor from 'pg-cursor';
 import { LogkeepError } from '../errors.ts';
@@ -19,70 +20,57 @@ export interface Taking {
   readonly take: (columns: readonly Column[], rows: readonly TextRow[]) => boolean;
 }
 
-/** How a statement ended. */
-export interface Answered {
-  /** Postgres's word for what it did, such as `SELECT` or `SET`; null: not all was taken, or there was no statement. */
-  readonly command: string | null;
-  /** Whether the answer has columns. */
-  readonly hasColumns: boolean;
-  /** Whether the text holds nothing but space and comments. */
-  readonly isEmpty: boolean;
-}
-
 /**
- * Runs `text` as it is, rows taken in portions as they come: none is kept. It must be one statement, of any kind,
- * without parameters. Throws pg's DatabaseError where Postgres refuses it (several statements too: `42601`), with the
- * transaction still to be ended.
+ * Runs `text` as it is, rows taken in portions as they come: none is kept. It must be one statement that answers with
+ * rows, without parameters: any other (`copy`, `set`, `do`, ...) is refused (`config`) and not run. Throws pg's
+ * DatabaseError where Postgres refuses it (several statements too: `42601`), with the transaction still to be ended.
  */
-export async function answer(
-  client: pg.PoolClient,
-  text: string,
-  { portion, take }: Taking,
-): Promise<Answered> {
-  const cursor = client.query(new RowCursor(text, [], AS_TEXT));
+export async function answer(client: pg.PoolClient, text: string, { portion, take }: Taking): Promise<void> {
+  const { connection } = client as unknown as { readonly connection: EventEmitter };
+  const cursor = client.query(new Cursor<TextRow>(text, [], AS_TEXT));
+  if (!(await answersWithRows(connection))) {
+    await cursor.close();
+    throw new LogkeepError(
+      'config',
+      'query: the statement was not run: expected one that only reads and answers with rows, such as select; `logkeep db` shows how to connect with psql',
+    );
+  }
   for (;;) {
-    const { rows, fields, command } = await cursor.next(portion);
+    const { columns, rows } = await next(cursor, portion);
     const isWhole = rows.length < portion;
-    const hasColumns = fields.length > 0;
     let wanted = false;
     try {
-      wanted = hasColumns && take(fields, rows);
+      wanted = take(columns, rows);
     } finally {
       if (!wanted && !isWhole) await cursor.close();
     }
-    if (!wanted || isWhole)
-      return { command, hasColumns, isEmpty: isWhole && command === null && !hasColumns };
+    if (!wanted || isWhole) return;
   }
 }
 
 const AS_TEXT = { rowMode: 'array', types: { getTypeParser: () => (text: string) => text } } as const;
 
-/** A cursor that lives on when the statement is a `copy`, and fails. */
-class RowCursor extends Cursor<TextRow> {
-  #isCopy = false;
-
-  async next(most: number) {
-    const { promise, resolve, reject } = Promise.withResolvers<{
-      readonly rows: readonly TextRow[];
-      readonly fields: readonly Column[];
-      readonly command: string | null;
-    }>();
-    this.read(most, (error, rows, result) => {
-      // pg-cursor says null where there is no error.
-      if (error) return reject(error);
-      const fields = result.fields.map(({ name, dataTypeID }) => ({ name, type: dataTypeID }));
-      resolve({ rows, fields, command: result.command });
-    });
-    const answered = await promise;
-    if (!this.#isCopy) return answered;
-    throw new LogkeepError('config', 'copy: expected a statement that answers with rows: use select');
+/** A server describes a statement before it runs it: `noData` where there will be no rows. Failures are the cursor's. */
+async function answersWithRows(connection: EventEmitter): Promise<boolean> {
+  const told = new AbortController();
+  const events = ['rowDescription', 'noData', 'errorMessage', 'end'];
+  const first = events.map((name) => once(connection, name, { signal: told.signal }).then(() => name));
+  try {
+    return (await Promise.race(first)) !== 'noData';
+  } finally {
+    told.abort();
   }
+}
 
-  handleCopyData(): void {
-    this.#isCopy = true;
-  }
-
-  handleCopyInResponse(connection: { readonly sendCopyFail: (reason: string) => void }): void {
-    connection.sendCopyFail('nothing is written here');
-  }
+function next(
+  cursor: Cursor<TextRow>,
+  most: number,
+): Promise<{ readonly columns: readonly Column[]; readonly rows: readonly TextRow[] }> {
+  const { promise, resolve, reject } = Promise.withResolvers<Awaited<ReturnType<typeof next>>>();
+  cursor.read(most, (error, rows, result) => {
+    // pg-cursor says null where there is no error.
+    if (error) return reject(error);
+    resolve({ columns: result.fields.map(({ name, dataTypeID }) => ({ name, type: dataTypeID })), rows });
+  });
+  return promise;
 }

@@ -19,7 +19,7 @@ export function beatProcess(
     aliveMs,
   }: { readonly holder: string; readonly version: string; readonly aliveMs: number },
 ): Promise<void> {
-  return naming('say that this process lives', async () => {
+  return naming('record that this process is alive', async () => {
     await sql`with gone as (delete from logkeep.process where alive_until < clock_timestamp() - interval '1 d')
       insert into logkeep.process (holder, version, alive_until)
       values (${holder}, ${version}, clock_timestamp() + ${`${aliveMs} ms`}::interval)
@@ -29,7 +29,7 @@ export function beatProcess(
 
 /** Takes `holder` off the list: it ends. Throws `database`. */
 export function endProcess(db: Kysely<Database>, holder: string): Promise<void> {
-  return naming('take this process off the list', async () => {
+  return naming('remove this process from the list', async () => {
     await sql`delete from logkeep.process where holder = ${holder}`.execute(db);
   });
 }

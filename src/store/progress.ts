@@ -19,7 +19,7 @@ import { inTransaction, retried } from './connection.ts';
 import { isoTime, multirangeText } from './coverage.ts';
 import { asDatabaseError, naming, type Store } from './database.ts';
 import type { Partitions } from './partitions.ts';
-import { endRun, recordSpent } from './runs.ts';
+import { CLOSE_DEAD_RUNS, endRun, recordSpent } from './runs.ts';
 import {
   firstHolder,
   insertWindows,
@@ -31,10 +31,13 @@ import {
   UNTOUCHED,
 } from './windows.ts';
 
-/** SQL of the time: the middle one of what this machine, the database and the API's last answer say. */
-const TIME = `greatest(least($7::timestamptz, s.read_at), least(greatest($7::timestamptz, s.read_at), clock_timestamp()))`;
+/** SQL of the time: the later of what this machine and the API's last answer say. */
+const TIME = `greatest($7::timestamptz, s.read_at)`;
 /** SQL of where what is asked for begins, by that time. */
-const BEGINNING = `coalesce(date_trunc('second', ${TIME} - ($7 - excluded.asked_from)), excluded.asked_from)`;
+const BEGINNING = `coalesce(date_trunc('second', ${TIME} - ($7 - $4::timestamptz)), excluded.asked_from)`;
+
+/** A first answer that comes as soon as this, by the API's clock, leaves the beginning where it is. */
+const PROMPT_MS = 5_000;
 
 /** Whose ledger, and how far back it is to go. */
 export interface LedgerOptions {
@@ -63,6 +66,7 @@ export interface LedgerOptions {
 export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const { stream, store } = options;
   const key = [stream.id, stream.fingerprint];
+  let begun: string | null = null;
   try {
     const runId = await retried(() =>
       inTransaction(store.pool, async (client) => {
@@ -89,16 +93,16 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
             options.rolling === true && options.job === 'sync',
           ],
         );
-        await client.query(
-          `update logkeep.run set outcome = 'crashed', finished_at = alive_until, error = 'the process ended without a word'
-        where stream = $1 and outcome = 'running' and alive_until < clock_timestamp()`,
-          [stream.id],
-        );
+        await client.query(`${CLOSE_DEAD_RUNS} and stream = $1`, [stream.id]);
+        // The answer to the COMMIT of a try before this one may have been lost.
+        const known = 'select from logkeep.run where id = $1';
+        if (begun !== null && (await client.query(known, [begun])).rowCount === 1) return begun;
         const { rows } = await client.query<{ id: string }>(
           'insert into logkeep.run (stream, fingerprint, job, holder) values ($1, $2, $3, $4) returning id',
           [...key, options.job, options.holder],
         );
-        return (rows[0] as { id: string }).id;
+        begun = (rows[0] as { id: string }).id;
+        return begun;
       }),
     );
     return new PostgresLedger(options, runId);
@@ -113,6 +117,8 @@ class PostgresLedger implements Ledger {
   readonly #runId: string;
   readonly #noted = new Set<string>();
   readonly #batches: BatchStore;
+  #askedFrom: Ms = Number.NEGATIVE_INFINITY;
+  #begun: Promise<void> | null = null;
 
   constructor(options: LedgerOptions, runId: string) {
     this.#options = options;
@@ -127,6 +133,7 @@ class PostgresLedger implements Ledger {
     return this.#repeat('plan windows', () =>
       inTransaction(this.#pool, async (client) => {
         const progress = await lockProgress(client, key, counting);
+        this.#askedFrom = progress.askedFrom;
         see?.(progress);
         const free = await leaseFree(client, key, holder);
         if (free !== null) return free;
@@ -143,8 +150,35 @@ class PostgresLedger implements Ledger {
     return this.#batches.open();
   }
 
-  commit(lease: Lease, batch: Batch): Promise<Stored> {
+  async commit(lease: Lease, batch: Batch): Promise<Stored> {
+    this.#begun ??= this.#begin(batch.chainAt);
+    await this.#begun;
     return this.#batches.commit(lease, batch);
+  }
+
+  /**
+   * Before a run stores anything: a beginning that is a length of time counts from when the API answered, where our
+   * clock was behind or we waited. Of a first run, what lies further back was never asked for, and must not become
+   * expired; of a later one, what an answer with a wrong Date made of the beginning is put right.
+   */
+  async #begin(answeredMs: Ms): Promise<void> {
+    const begins = this.#beginsAt(Math.max(answeredMs, this.#options.nowMs));
+    const late = answeredMs - this.#options.nowMs >= PROMPT_MS;
+    if (begins === null || !(late || begins < this.#askedFrom)) return;
+    await this.#repeat('move the beginning', () =>
+      this.#pool.query(
+        `update logkeep.stream s set asked_from = case when ${UNTOUCHED} then greatest(asked_from, $3) else least(asked_from, $3) end
+        where stream = $1 and fingerprint = $2`,
+        [...this.#key, isoTime(begins)],
+      ),
+    );
+  }
+
+  /** Where what is asked for begins by this time; null: where the setting says, or it is not ours to say. */
+  #beginsAt(nowMs: Ms): Ms | null {
+    const { rolling, job, askedFrom, nowMs: openedMs } = this.#options;
+    if (rolling !== true || job !== 'sync') return null;
+    return Math.floor((nowMs - (openedMs - askedFrom)) / 1000) * 1000;
   }
 
   replan(lease: Lease, rest: Spans, oversize: Span | null): Promise<void> {
@@ -152,7 +186,10 @@ class PostgresLedger implements Ledger {
     return this.#repeat('plan the rest of a window anew', () =>
       inTransaction(this.#pool, async (client) => {
         await client.query(
-          'update logkeep.stream set oversize = oversize + $3::tstzmultirange where stream = $1 and fingerprint = $2',
+          // It may have come late, into time that was covered, and that no claim would take out of "young" any more.
+          `update logkeep.stream set oversize = oversize + $3::tstzmultirange,
+            covered = covered - $3, young = young - $3, settled = settled - $3
+          where stream = $1 and fingerprint = $2`,
           [id, fingerprint, multirangeText(oversize === null ? [] : [oversize])],
         );
         const fresh = await removeWindow(client, lease);
@@ -169,14 +206,21 @@ class PostgresLedger implements Ledger {
 
   retract(nowMs: Ms): Promise<void> {
     const { retentionMs } = this.#options;
+    const begins = this.#beginsAt(nowMs);
     return this.#repeat('take a claim of the future back', async () => {
       // From where the first of those runs began to read; where none is on record any more, from all that can be read again.
       await this.#pool.query(
-        `update logkeep.stream s set covered = covered - doubtful, settled = settled - doubtful, young = young - doubtful, read_at = $3
+        `update logkeep.stream s set covered = covered - doubtful, settled = settled - doubtful, young = young - doubtful, read_at = $3,
+          asked_from = least(asked_from, $5::timestamptz)
         from (select tstzmultirange(tstzrange(coalesce(min(window_from), $4), null)) as doubtful from logkeep.run
           where stream = $1 and fingerprint = $2 and window_to > $3) r
         where stream = $1 and fingerprint = $2`,
-        [...this.#key, isoTime(nowMs), isoTime(nowMs - retentionMs)],
+        [
+          ...this.#key,
+          isoTime(nowMs),
+          isoTime(nowMs - retentionMs),
+          begins === null ? null : isoTime(begins),
+        ],
       );
     });
   }

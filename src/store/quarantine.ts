@@ -1,4 +1,4 @@
-import { type Kysely, sql } from 'kysely';
+import type { Kysely } from 'kysely';
 import { unescapeText } from '../escape.ts';
 import type { Ms, StreamId } from '../model.ts';
 import type { Row } from '../sources/source.ts';
@@ -7,6 +7,7 @@ import { withClient } from './connection.ts';
 import type { Store } from './database.ts';
 import { ensurePartitions, loadBatch, prepareBatch, whereverPlaced } from './loader.ts';
 import type { Partitions } from './partitions.ts';
+import { endRun } from './runs.ts';
 import type { Database } from './schema.ts';
 
 /** An entry in quarantine. */
@@ -73,7 +74,7 @@ export async function readWaiting(
 export interface ReturnRun {
   /** Loads rows and takes the entries they came from out of quarantine, in one transaction; how many were new. */
   load(rows: readonly Row[], ids: readonly string[]): Promise<number>;
-  end(outcome: 'done' | 'failed', error: string | null): Promise<void>;
+  end(outcome: 'done' | 'failed', error: Error | null): Promise<void>;
 }
 
 /** Begins to bring entries of one stream back from quarantine. */
@@ -103,12 +104,6 @@ export async function beginReturn(
         ),
       );
     },
-    async end(outcome, error) {
-      await db
-        .updateTable('run')
-        .set({ outcome, error, finished_at: sql`clock_timestamp()` })
-        .where('id', '=', runId)
-        .execute();
-    },
+    end: (outcome, error) => endRun(pool, runId, outcome, error),
   };
 }

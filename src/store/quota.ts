@@ -49,7 +49,7 @@ export function openQuota(options: QuotaOptions): SharedQuota {
         loggedAt = performance.now();
         log.warn(
           { credential, error: String(trouble) },
-          'the quota plan is out of reach: requests go on with a careful share of what this process was told',
+          'the quota plan is out of reach: requests go on with a cautious share of what this process was told',
         );
       }
       return grant;

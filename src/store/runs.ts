@@ -12,6 +12,11 @@ export interface Spent {
   readonly pace: Pace;
 }
 
+/** Closes runs whose process gives no sign of life any more; conditions may follow. */
+export const CLOSE_DEAD_RUNS = `update logkeep.run
+  set outcome = 'crashed', finished_at = alive_until, error = 'the process died without reporting'
+  where outcome = 'running' and alive_until < clock_timestamp()`;
+
 /** Records what run `runId` of a stream (its name and fingerprint) spent; it also says that the run is alive. */
 export async function recordSpent(
   pool: pg.Pool,

@@ -1,7 +1,7 @@
 import type { ColumnType, Generated } from 'kysely';
 
 /** A point in time: read as Date, written as Date or ISO text. */
-type Time = ColumnType<Date, Date | string, Date | string>;
+export type Time = ColumnType<Date, Date | string, Date | string>;
 
 /** A process of `logkeep serve`. */
 export interface Process {

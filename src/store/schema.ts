@@ -1,8 +1,6 @@
 import type { ColumnType, Generated } from 'kysely';
-import type { Alert, Process } from './schema-serve.ts';
+import type { Alert, Process, Time } from './schema-serve.ts';
 
-/** A point in time: read as Date, written as Date or ISO text. */
-type Time = ColumnType<Date, Date | string, Date | string>;
 /** `bigint` comes as text, so that no digit is lost. */
 type Int8 = ColumnType<string, string | number | bigint, string | number | bigint>;
 /** jsonb comes parsed; the library's `openStore` gives a number that no double holds as its text. */

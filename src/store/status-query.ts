@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { spansColumn } from './coverage.ts';
-import { UNTOUCHED } from './windows.ts';
+import { FREE, UNTOUCHED } from './windows.ts';
 
 const RUN = sql.raw(`job, holder, requests, retries, fetched, new, error,
           extract(epoch from started_at) * 1000 as started, extract(epoch from finished_at) * 1000 as finished,
@@ -90,7 +90,7 @@ export const statusQuery = sql<StatusRow>`
       coalesce((select json_agg(w) from (
         select job, extract(epoch from from_time) * 1000 as "from", extract(epoch from to_time) * 1000 as "to", pages,
           extract(epoch from done_to) * 1000 as done_to,
-          case when lease_until > clock_timestamp() then holder end as holder
+          case when not ${sql.raw(FREE)} then holder end as holder
         from logkeep.sync_window w where w.stream = s.stream and w.fingerprint = s.fingerprint
         order by from_time limit 100) w), '[]') as windows,
       coalesce((select json_agg(u) from (

@@ -27,11 +27,18 @@ export interface Counting {
 }
 
 /**
+ * SQL for: nobody reads the window. A lease that ends later than any can was given by a clock that has been set back
+ * since; whoever had it may be dead.
+ */
+export const FREE = `(lease_until is null
+  or lease_until not between clock_timestamp() and clock_timestamp() + interval '${2 * LEASE_MS} ms')`;
+
+/**
  * Windows that nobody reads and that make room for those of another job (`$3`): a sweep's, whose time is covered
  * already, for any; a backfill's for the live log, which else would wait for what it owes itself.
  */
 const YIELDING = `(job = 'sweep' and $3 <> 'sweep' or job = 'backfill' and $3 = 'sync')`;
-const YIELDS = `${YIELDING} and (lease_until is null or lease_until < clock_timestamp())`;
+const YIELDS = `${YIELDING} and ${FREE}`;
 
 /** SQL for: nothing was ever stored or covered of the stream `s` under its filters; what is asked of it is owed to nobody yet. */
 export const UNTOUCHED = `(isempty(s.covered)
@@ -99,12 +106,13 @@ export async function leaseFree(client: pg.PoolClient, key: JobKey, holder: stri
   const { rows } = await client.query(
     `with free as (
       select id, holder from logkeep.sync_window w
-      where stream = $1 and fingerprint = $2 and job = $5 and (lease_until is null or lease_until < clock_timestamp())
+      where stream = $1 and fingerprint = $2 and job = $5 and ${FREE}
       order by to_time <= (select asked_from from logkeep.stream s where s.stream = w.stream and s.fingerprint = w.fingerprint),
         from_time limit 1 for update skip locked)
     update logkeep.sync_window w set fence = fence + 1, holder = $3, lease_until = clock_timestamp() + $4::interval
     from free where w.id = free.id
     returning w.id, fence, from_time, to_time, done_to, cursor, chain_at, free.holder as before,
+      (select oversize @> w.to_time from logkeep.stream s where s.stream = w.stream and s.fingerprint = w.fingerprint) as too_long_at_end,
       extract(epoch from clock_timestamp() - cursor_at) * 1000 as cursor_age`,
     [key.id, key.fingerprint, holder, `${LEASE_MS} ms`, key.job],
   );
@@ -130,6 +138,7 @@ export async function leaseFree(client: pg.PoolClient, key: JobKey, holder: stri
       windowId: row.id,
       fence: row.fence,
       window: { from: +row.from_time, to: +row.to_time },
+      tooLongAtEnd: row.too_long_at_end,
       doneTo: row.done_to === null ? null : +row.done_to,
       cursor: row.cursor as Cursor | null,
       cursorAgeMs: row.cursor_age === null ? null : Number(row.cursor_age),

@@ -44,9 +44,9 @@ export class ApiClock {
     return this.#startedMs + (skew > 0 && skew < SKEW_MATTERS_MS ? 0 : skew);
   }
 
-  /** Whether coverage ends after now: a wrong Date had it claimed, unless it is only our own clock that is behind. */
-  isFuture({ covered }: Progress): boolean {
-    return !this.#trusted && (covered.at(-1)?.to ?? 0) > this.#latestNow() + FUTURE_MS;
+  /** Whether coverage, or what is asked for, lies after now: a wrong Date made it so, unless it is only our own clock that is behind. */
+  isFuture({ askedFrom, covered }: Progress): boolean {
+    return !this.#trusted && Math.max(askedFrom, covered.at(-1)?.to ?? 0) > this.#latestNow() + FUTURE_MS;
   }
 
   /** Asks the API for the time, with one request, where it has not told yet; else takes back what was claimed beyond it. */
@@ -63,7 +63,7 @@ export class ApiClock {
     this.#trusted = true;
     log.warn(
       { stream: stream.id, now: new Date(nowMs).toISOString() },
-      'coverage ended in the future: an answer with a wrong Date had claimed it; it is read again',
+      'coverage ended, or what is asked for began, in the future: an answer with a wrong Date had it so; it is read again',
     );
   }
 

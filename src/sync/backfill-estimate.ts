@@ -1,3 +1,4 @@
+import { HOUR_MS, MINUTE_MS } from '../clock.ts';
 import type { Ms, Span, Spans } from '../model.ts';
 import { keptFor } from './spread.ts';
 
@@ -37,11 +38,10 @@ export interface SpeedFacts {
   readonly nowMs: Ms;
 }
 
-const HOUR_MS = 3_600_000;
 /** Fewer requests a window are none. */
 const LEAST_EACH = 1e-6;
 /** Lengths that quota windows are known to have: where it was not told, the shortest that fits. */
-const PERIODS_MS = [1_000, 10_000, 60_000, HOUR_MS];
+const PERIODS_MS = [1_000, 10_000, MINUTE_MS, HOUR_MS];
 
 /** What the present quota leaves a backfill when the live log has had its part, and the reserve is kept. */
 export function speedOf(facts: SpeedFacts): Speed {

@@ -41,7 +41,7 @@ export class Headway {
     if (this.#replans <= MOST_REPLANS) return;
     throw new LogkeepError(
       'protocol',
-      `${this.#stream}: windows were planned anew or lost ${this.#replans} times in a row without getting anywhere; nothing was claimed`,
+      `${this.#stream}: windows were planned anew or lost ${this.#replans} times in a row without progress; nothing was claimed`,
     );
   }
 

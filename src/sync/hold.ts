@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { isFailure, LogkeepError } from '../errors.ts';
+import { errorText, isFailure, LogkeepError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Stream } from '../sources/source.ts';
 import type { Lease, Ledger } from './ledger.ts';
@@ -28,26 +28,32 @@ export interface Hold {
 export function holdLease(context: HoldContext, lease: Lease, onLost: (why: LogkeepError) => void): Hold {
   const { ledger, log, stream } = context;
   let renewing = false;
+  let over = false;
   const renew = async () => {
     if (renewing) return;
     renewing = true;
     try {
       if (!(await ledger.renew(lease))) onLost(new LogkeepError('lease', `${stream.id}: the lease is lost`));
     } catch (error) {
-      log.warn({ stream: stream.id, error: String(error) }, 'lease not renewed');
+      // One that is under way when the lease is given up fails with the connections, and nobody minds.
+      if (!over) log.warn({ stream: stream.id, error: errorText(error) }, 'lease not renewed');
     } finally {
       renewing = false;
     }
   };
   const renewal = setInterval(() => void renew(), RENEW_MS);
+  const end = () => {
+    over = true;
+    clearInterval(renewal);
+  };
   return {
-    end: () => clearInterval(renewal),
+    end,
     letGo: async (failure) => {
-      clearInterval(renewal);
+      end();
       // A database that has failed may be gone: it is told once, and not waited for.
       const once = isFailure(failure, 'database');
       const told = ledger.release(lease, once).catch((error: unknown) => {
-        log.warn({ stream: stream.id, error: String(error) }, 'lease not released');
+        log.warn({ stream: stream.id, error: errorText(error) }, 'lease not released');
       });
       await (once ? Promise.race([told, delay(RENEW_MS, undefined, { ref: false })]) : told);
     },

@@ -28,6 +28,8 @@ export interface Lease {
   readonly windowId: string;
   readonly fence: string;
   readonly window: Span;
+  /** An entry beyond the body cap is on record at the window's end. */
+  readonly tooLongAtEnd?: boolean;
   /** Ascending streams: where the committed part ends; null: nothing committed. */
   readonly doneTo: Ms | null;
   readonly cursor: Cursor | null;
@@ -96,7 +98,8 @@ export type Outcome = 'done' | 'stopped' | 'failed';
 export interface Ledger {
   /**
    * The next window of our job to read: one that lies open with no live lease, else the first of what `plan` wants,
-   * planned and leased under the stream's lock. `see` is shown the progress first, whether or not a plan is needed.
+   * planned and leased under the stream's lock. `see` is shown the progress first, whether or not a plan is needed, and
+   * again when a try has failed and was rolled back, whatever it had planned.
    */
   next(plan: (progress: Progress) => Spans, see?: (progress: Progress) => void): Promise<Next>;
   /** An empty batch to fill; it is given back to `commit`. */

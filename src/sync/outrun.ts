@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import type { Ms, Span, Spans } from '../model.ts';
-import { floorSecond } from './spans.ts';
+import { betweenEdges, floorSecond } from './spans.ts';
 
 /** A walk this short is never split: what expires meanwhile is less than the requests that splitting costs. */
 const WORTH_MS = 60_000;
@@ -11,7 +11,7 @@ const PIECE_MS = 30_000;
 const MAX_PIECES = 64;
 
 /** How a newest-first walk gets on. */
-export interface Walk {
+export interface TimedWalk {
   readonly window: Span;
   /** Event times between which it was timed: newer ones were read before, older ones are left. */
   readonly timedFromMs: Ms;
@@ -28,7 +28,7 @@ export interface Walk {
  * have expired; null while it gets there in time. The pages read so far are read once more: that costs requests,
  * the walk would cost entries.
  */
-export function splitToOutrun(walk: Walk): Spans | null {
+export function splitToOutrun(walk: TimedWalk): Spans | null {
   const { window, timedFromMs, reachedMs, elapsedMs, apiNowMs, retentionMs } = walk;
   const read = timedFromMs - reachedMs;
   // Time before the retention is read as far as the API shows it, but it is not owed.
@@ -43,7 +43,7 @@ export function splitToOutrun(walk: Walk): Spans | null {
   const edges = new Set([window.from, window.to]);
   for (let i = 1; i < count; i++) edges.add(floorSecond(owedFrom + (i * length) / count));
   const sorted = [...edges].filter((edge) => edge >= window.from).sort((a, b) => a - b);
-  return sorted.length <= 2 ? null : sorted.slice(1).map((to, i) => ({ from: sorted[i] as Ms, to }));
+  return sorted.length <= 2 ? null : betweenEdges(sorted);
 }
 
 /** Times a newest-first walk, page by page, from its first one. */

@@ -1,16 +1,18 @@
+import { HOUR_MS } from '../clock.ts';
 import type { Ms, Span, Spans } from '../model.ts';
 import type { Progress } from './ledger.ts';
-import { floorSecond, intersect, length, subtract, union } from './spans.ts';
+import { missingOf } from './reach.ts';
+import { betweenEdges, floorSecond, intersect, length, subtract } from './spans.ts';
 
 /** Pages that a window should hold: its last page, on average half empty, then costs a hundredth. */
 const WINDOW_PAGES = 50;
 const SHORTEST_MS = 10_000;
 /** The longest window, and the length where the amount is not known: readers share the work by windows, and a crash costs one. */
-const LONGEST_MS = 6 * 3_600_000;
+const LONGEST_MS = 6 * HOUR_MS;
 /** More windows than this would gain nothing over longer ones. */
 const MOST_WINDOWS = 10_000;
 /** The API's Date has whole seconds, and a claim begins a second after the edge of the retention. */
-const EDGE_MS = 2_000;
+const LEAST_AFTER_EXPIRY_MS = 2_000;
 
 /** What is to be read of the past, and what is known of it. */
 export interface BackfillPlanAsk {
@@ -38,15 +40,7 @@ export interface BackfillPlan {
 
 /** The earliest event time that an answer of an API with this retention can still claim at `apiNowMs`. */
 export function readableFrom(apiNowMs: Ms, retentionMs: number): Ms {
-  return floorSecond(apiNowMs - retentionMs) + EDGE_MS;
-}
-
-/** Wanted time that is neither covered nor known lost. */
-export function missingOf(
-  progress: Pick<Progress, 'covered' | 'expired' | 'oversize'>,
-  wanted: Spans,
-): Spans {
-  return subtract(wanted, union(progress.covered, progress.expired, progress.oversize));
+  return floorSecond(apiNowMs - retentionMs) + LEAST_AFTER_EXPIRY_MS;
 }
 
 /**
@@ -99,8 +93,7 @@ function cut(span: Span, pieceMs: number): Spans {
     const edge = floorSecond(span.from + (i * (span.to - span.from)) / count);
     if (edge > span.from) edges.add(edge);
   }
-  const sorted = [...edges, span.to];
-  return sorted.slice(1).map((to, i) => ({ from: sorted[i] as Ms, to }));
+  return betweenEdges([...edges, span.to]);
 }
 
 /** `lengthMs` of spans from one end. */

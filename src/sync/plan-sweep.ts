@@ -1,11 +1,12 @@
+import { HOUR_MS, MINUTE_MS } from '../clock.ts';
 import type { Ms, Spans } from '../model.ts';
 import type { Progress } from './ledger.ts';
-import { floorSecond, intersect, subtract, union } from './spans.ts';
+import { betweenEdges, floorSecond, intersect, subtract, union } from './spans.ts';
 
 /** The time between two sweeps, so that each reads one window. A late entry makes its whole window be swept again. */
-const WINDOW_MS = 6 * 3_600_000;
+const WINDOW_MS = 6 * HOUR_MS;
 /** Entries this close to their expiry may vanish while they are read, which would prove nothing. */
-const EDGE_MS = 10 * 60_000;
+const EXPIRING_MS = 10 * MINUTE_MS;
 
 /** What a sweep wants of a stream, and when. */
 export interface SweepAsk {
@@ -18,6 +19,11 @@ export interface SweepAsk {
   readonly retentionMs: number;
 }
 
+/** From here on what the API shows stays there while it is read; by the API's clock. */
+export function stayingFrom(nowMs: Ms, retentionMs: number): Ms {
+  return floorSecond(nowMs - retentionMs + EXPIRING_MS) + 1000;
+}
+
 /**
  * Windows to read once more: what is covered, beyond the lateness horizon, still shown by the API and not settled,
  * in windows of about six hours, the one that expires first at the front. A run plans once: what brings something new
@@ -26,17 +32,17 @@ export interface SweepAsk {
 export function planSweep(progress: Progress, ask: SweepAsk): Spans {
   const { nowMs, sweepAfterMs, retentionMs } = ask;
   if (ask.round > 0) return [];
-  const from = floorSecond(nowMs - retentionMs + EDGE_MS) + 1000;
+  const from = stayingFrom(nowMs, retentionMs);
   const to = floorSecond(nowMs - sweepAfterMs);
   if (to <= from) return [];
   const due = intersect(progress.covered, [{ from, to }]);
-  return subtract(due, union(progress.settled, progress.open)).flatMap(pieces);
+  return subtract(due, union(progress.settled, progress.open, progress.oversize)).flatMap(pieces);
 }
 
 function pieces({ from, to }: Spans[number]): Spans {
   const count = Math.max(1, Math.round((to - from) / WINDOW_MS));
-  const edge = (i: number) => (i === count ? to : floorSecond(from + ((to - from) * i) / count));
-  return Array.from({ length: count }, (_, i) => ({ from: edge(i), to: edge(i + 1) })).filter(
-    (piece) => piece.to > piece.from,
+  const inner = Array.from({ length: count - 1 }, (_, i) =>
+    floorSecond(from + ((to - from) * (i + 1)) / count),
   );
+  return betweenEdges([from, ...inner, to]);
 }

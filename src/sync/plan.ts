@@ -1,5 +1,6 @@
 import type { Ms, Span, Spans } from '../model.ts';
 import type { Progress } from './ledger.ts';
+import { missingOf } from './reach.ts';
 import { floorSecond, intersect, length, subtract, union } from './spans.ts';
 
 /** What a run wants of a stream. */
@@ -25,7 +26,7 @@ export function planWindows(progress: Progress, ask: Ask): Spans {
   const target = floorSecond(ask.targetMs);
   const asked: Span = { from: floorSecond(progress.askedFrom), to: target };
   if (asked.to <= asked.from) return [];
-  const missing = missingOf(progress, asked);
+  const missing = missingOf(progress, [asked]);
   const repeats = union(overlap(progress, missing, ask), ripe(progress, target, ask), ask.again);
   const early = lead(progress, asked, missing, ask);
   const wanted = union(ask.leadApart ? [] : early, missing, intersect(repeats, [asked]));
@@ -37,13 +38,9 @@ export function planWindows(progress: Progress, ask: Ask): Spans {
 /** Length in ms of the tail after the newest coverage, where that is all there is to read; null: there is more, or nothing. */
 export function tailAlone(progress: Progress, ask: Ask): number | null {
   const target = floorSecond(ask.targetMs);
-  const [tail, ...others] = missingOf(progress, { from: floorSecond(progress.askedFrom), to: target });
+  const [tail, ...others] = missingOf(progress, [{ from: floorSecond(progress.askedFrom), to: target }]);
   if (tail === undefined || tail.from !== progress.covered.at(-1)?.to || others.length > 0) return null;
   return ask.again.length === 0 && ripe(progress, target, ask).length === 0 ? tail.to - tail.from : null;
-}
-
-function missingOf({ covered, expired, oversize }: Progress, asked: Span): Spans {
-  return subtract([asked], union(covered, expired, oversize));
 }
 
 /** What lies before the asked time: once, with the first second that is owed, since nothing claims it when it is read. */
@@ -52,14 +49,15 @@ function lead({ open }: Progress, asked: Span, missing: Spans, { leadMs }: Ask):
   return [{ from: asked.from - leadMs, to: asked.from }];
 }
 
-/** The overlap before the newest coverage, where one request can bring it together with the tail. */
+/** The overlap before the newest coverage, as far as one request can bring it together with the tail. */
 function overlap(progress: Progress, missing: Spans, ask: Ask): Spans {
   const newest = progress.covered.at(-1)?.to;
   const tail = missing.at(-1);
   if (newest === undefined || tail?.from !== newest || progress.overlapEntries >= ask.pageSize) return [];
   // Without the tail, which another has in hand, it would be read again and again until that is read.
   if (isIn(progress.open, newest)) return [];
-  return [{ from: newest - ask.overlapMs, to: newest }];
+  // What lies before an entry that was too large takes windows of its own: not with every tick, but once it is ripe.
+  return subtract([{ from: newest - ask.overlapMs, to: newest }], progress.oversize).slice(-1);
 }
 
 /**
@@ -67,7 +65,7 @@ function overlap(progress: Progress, missing: Spans, ask: Ask): Spans {
  * overlap's length at a time: with every tick it would cost as much as the first read each time.
  */
 function ripe(progress: Progress, target: Ms, ask: Ask): Spans {
-  const due = intersect(progress.young, [
+  const due = intersect(subtract(progress.young, progress.oversize), [
     { from: Number.NEGATIVE_INFINITY, to: floorSecond(target - ask.overlapMs) },
   ]);
   // A strip that runs far apart leave is shorter than an overlap: it must not wait for others until it expires.

@@ -1,18 +1,17 @@
+import { DAY_MS, HOUR_MS } from '../clock.ts';
 import { isFailure, LogkeepError } from '../errors.ts';
 import type { Ms, Span, Spans } from '../model.ts';
 import { isRow, type Meter, type Reject, type Stream } from '../sources/source.ts';
 import type { Outcome } from './ledger.ts';
 import { PRIORITY } from './priority.ts';
 import { restOf } from './rest.ts';
-import { floorSecond } from './spans.ts';
+import { betweenEdges, floorSecond } from './spans.ts';
 import type { HourCounts, Stock } from './stock.ts';
 
-const HOUR_MS = 3_600_000;
 /** Away from whole hours and minutes, where the windows of syncs and sweeps often end. */
 const OFFSET_MS = 1_043_000;
 /** Keys of so many entries are held at once, about. */
 const ENTRIES_AT_ONCE = 50_000;
-const DAY_MS = 24 * HOUR_MS;
 const EXAMPLES = 5;
 /** Windows that a lost cursor or a time-out may be split into in a row; then something is wrong that no window cures. */
 const MOST_SPLITS = 60;
@@ -146,8 +145,7 @@ export function cutAnew(spans: Spans, stored: HourCounts): Spans {
       const middle = floorSecond((span.from + span.to) / 2);
       if (middle > span.from) edges.push(middle);
     }
-    const all = [span.from, ...edges, span.to];
-    return all.slice(1).map((to, i) => ({ from: all[i] as Ms, to }));
+    return betweenEdges([span.from, ...edges, span.to]);
   });
 }
 

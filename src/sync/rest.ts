@@ -1,4 +1,5 @@
 import type { Ms, Span, Spans } from '../model.ts';
+import { betweenEdges } from './spans.ts';
 
 /** What takes the place of a window that cannot be read as it was planned. */
 export interface Rest {
@@ -40,6 +41,5 @@ function middle(span: Span): Ms | null {
 
 function pieces(span: Span, cuts: readonly Ms[]): Spans {
   const inner = cuts.filter((cut) => cut > span.from && cut < span.to);
-  const edges = [span.from, ...inner, span.to];
-  return edges.slice(1).map((to, i) => ({ from: edges[i] as Ms, to }));
+  return betweenEdges([span.from, ...inner, span.to]);
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts';
 import { LogkeepError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { JobKind, Ms, Span, Spans } from '../model.ts';
-import type { Meter, Stream } from '../sources/source.ts';
+import { createMeter, type Meter, type Stream } from '../sources/source.ts';
 import { inSpan, markFailed } from '../trace.ts';
 import { Again } from './again.ts';
 import { ApiClock } from './api-clock.ts';
@@ -12,24 +12,10 @@ import type { Ask } from './plan.ts';
 import { PRIORITY } from './priority.ts';
 import { hull } from './spans.ts';
 import { Spending } from './spending.ts';
+import { addStored, noTotals, type RunCounts, type RunTotals } from './totals.ts';
 import { traceLedger, traceStream } from './trace.ts';
 import { createWhole, type Whole } from './whole.ts';
 import { type ReadContext, readWindow, type WindowEnd } from './window.ts';
-
-/** What a run of one stream has read so far. */
-export interface RunTotals {
-  windows: number;
-  fetched: number;
-  fresh: number;
-  known: number;
-  quarantined: number;
-}
-
-/** What a run of one stream has read and spent so far. */
-export interface RunCounts {
-  readonly totals: Readonly<RunTotals>;
-  readonly meter: Readonly<Meter>;
-}
 
 /**
  * What watchers are told. `held` names the process that has all there is to read; `waiting` is a wait for quota;
@@ -72,6 +58,8 @@ export interface RunOptions {
   /** Read no further than this event time; null: up to now less the settle delay. */
   readonly untilMs: Ms | null;
   readonly again: Span | null;
+  /** True: what is owed and in another job's hands is waited for, as is what is in those of its own job. */
+  readonly waits?: boolean;
   /** How far before the asked time a first read begins, to have what is about to expire; asks nothing of coverage. */
   readonly leadMs: number;
   readonly signal: AbortSignal;
@@ -89,6 +77,8 @@ export interface RunResult {
   readonly meter: Readonly<Meter>;
   /** The API's clock minus ours, in ms, as of the last answer. */
   readonly skewMs: number | null;
+  /** What was to be read once more and is not even planned yet: the next run will not know of it. */
+  readonly againLeft: Spans;
 }
 
 /**
@@ -101,20 +91,20 @@ export async function runStream(options: RunOptions): Promise<RunResult> {
     const run = new StreamRun(options);
     const { outcome, error } = await run.toEnd();
     await run.close(outcome, error);
-    const { window, totals, meter, skewMs } = run;
+    const { window, totals, meter, skewMs, againLeft } = run;
     span.setAttributes({
       'logkeep.outcome': outcome,
       'logkeep.requests': meter.requests,
       'logkeep.new': totals.fresh,
     });
     if (error !== null) markFailed(span, error);
-    return { outcome, error, window, totals, meter, skewMs };
+    return { outcome, error, window, totals, meter, skewMs, againLeft };
   });
 }
 
 class StreamRun {
-  readonly totals: RunTotals = { windows: 0, fetched: 0, fresh: 0, known: 0, quarantined: 0 };
-  readonly meter: Meter = { requests: 0, retries: 0, waits: 0, waitMs: 0, bytes: 0 };
+  readonly totals = noTotals();
+  readonly meter = createMeter();
   window: Span | null = null;
   readonly #options: RunOptions;
   readonly #time: ApiClock;
@@ -162,6 +152,10 @@ class StreamRun {
     return this.#time.skewMs;
   }
 
+  get againLeft(): Spans {
+    return this.#again.left;
+  }
+
   async toEnd(): Promise<{ outcome: Outcome; error: LogkeepError | null }> {
     try {
       return { outcome: await this.#loop(), error: null };
@@ -187,27 +181,30 @@ class StreamRun {
   }
 
   async #loop(): Promise<Outcome> {
-    const { ledger, signal, clock, watch } = this.#options;
+    const { ledger, signal, clock, watch, waits } = this.#options;
     for (;;) {
       if (signal.aborted) return 'stopped';
-      let planned: Progress | null = null;
-      let doubtful = false;
+      let made = { planned: null as Progress | null, doubtful: false, wants: [] as Spans };
       const next = await ledger.next(
-        (progress) => {
-          planned = progress;
-          doubtful = this.#time.isFuture(progress);
-          return doubtful ? [] : this.#plan(progress);
+        (planned) => {
+          const doubtful = this.#time.isFuture(planned);
+          made = { ...made, planned, doubtful };
+          return doubtful ? [] : this.#plan(planned);
         },
-        // As if no window were in hand: what lies open is to be read too.
-        (progress) => this.#whole.wants(this.#plan({ ...progress, open: [] })),
+        (progress) => {
+          // As if no window were in hand: what lies open is to be read too. What a try before has planned was rolled back.
+          made = { planned: null, doubtful: false, wants: this.#plan({ ...progress, open: [] }) };
+          this.#whole.wants(made.wants);
+        },
       );
+      const { planned, doubtful, wants } = made;
       if (doubtful) {
         if (this.skewMs === null && !this.#mayRequest()) return 'stopped';
         await this.#time.resolveFuture(this.#context);
         continue;
       }
       // An open window comes first, without a plan: what is asked for again is still to be read then.
-      if (planned !== null) this.#again.planned(planned);
+      if (planned !== null) this.#again.planned(planned, waits === true ? wants : []);
       if (next.status !== 'leased') {
         const { by, forMs } = next.status === 'held' ? next : { by: this.#again.holder, forMs: 1_000 };
         if (by === null) return 'done';
@@ -274,10 +271,7 @@ class StreamRun {
   }
 
   #stored(lease: Lease, stored: Stored, share: number | null): void {
-    this.totals.fetched += stored.fetched;
-    this.totals.fresh += stored.fresh;
-    this.totals.known += stored.known;
-    this.totals.quarantined += stored.quarantined;
+    addStored(this.totals, stored);
     this.#headway.stored(stored.fresh);
     const { totals, meter } = this;
     this.#whole.reads(lease.window, share);

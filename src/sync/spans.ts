@@ -49,6 +49,11 @@ export function length(spans: Spans): number {
   return union(spans).reduce((sum, span) => sum + span.to - span.from, 0);
 }
 
+/** The spans between ascending edges. */
+export function betweenEdges(edges: readonly Ms[]): Spans {
+  return edges.slice(1).map((to, i) => ({ from: edges[i] as Ms, to }));
+}
+
 /** The whole UTC second at or before `ms`. */
 export function floorSecond(ms: Ms): Ms {
   return Math.floor(ms / 1000) * 1000;

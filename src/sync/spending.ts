@@ -1,3 +1,4 @@
+import { errorText } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Meter, Stream } from '../sources/source.ts';
 import type { Ledger } from './ledger.ts';
@@ -32,7 +33,7 @@ export class Spending {
     this.#recordedAt = performance.now();
     const { log, stream } = this.#options;
     this.#recording = this.#record().catch((error: unknown) =>
-      log.warn({ stream: stream.id, error: String(error) }, 'spend not recorded'),
+      log.warn({ stream: stream.id, error: errorText(error) }, 'spend not recorded'),
     );
   }
 

@@ -122,6 +122,7 @@ class WindowReading {
         window: this.#lease.window,
         cursor: this.#resumed ? this.#lease.cursor : null,
         cursorAgeMs: this.#lease.cursorAgeMs ?? 0,
+        tooLongAtEnd: this.#lease.tooLongAtEnd ?? false,
         signal,
         meter,
         priority,

@@ -67,17 +67,17 @@ describe('backfill', () => {
     expect(plan.code).toBe(0);
     expect(plan.err).toBe('');
     expect(plan.out).toMatch(
-      /^qstash\.main: .* are missing, (30 min|29 min [0-9]+ s) are copied or known lost already$/m,
+      /^qstash\.main: .* are missing, (30 min|29 min [0-9]+ s) are already copied or known to be lost$/m,
     );
     expect(plan.out).toMatch(/windows, oldest first; at least [\d,]+ requests: about [\d,]+ entries/);
-    expect(plan.out).toMatch(/at the present quota \([\d,]+ requests now, then [\d,.]+ in 1 h/);
+    expect(plan.out).toMatch(/at the present quota \([\d,]+ requests now, then [\d,]+ in 1 h,/);
     expect(plan.out).toContain('all of it can be read before it expires');
     expect(sandbox.requests().length).toBe(asked);
     expect(await rowsOf(database, 'select * from logkeep.backfill')).toEqual([]);
 
     const done = await desk.runHere(`backfill ${chosen}`);
     expect([done.code, done.err.includes('windows, oldest first')]).toEqual([0, true]);
-    expect(done.out).toMatch(/^qstash\.main: all there: [\d,]+ new entries/m);
+    expect(done.out).toMatch(/^qstash\.main: complete: [\d,]+ new entries/m);
     await expectStored(now - 10 * HOUR);
     const again = await desk.runHere(`backfill ${chosen} --json`);
     expect(again.code).toBe(0);

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Finding } from '../../src/cli/finding.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/sandbox.ts';
@@ -23,6 +24,7 @@ beforeEach(async () => {
   await withClient(server.url, (client) => client.query(`create database logs_${++made}`));
   database = `logs_${made}`;
   await migrateToLatest(urlOf());
+  await sql(`grant create on database ${database} to worker`);
   desk = createDesk({ ...sandbox.env, DATABASE_URL: urlOf('worker') });
 });
 afterEach(async () => {
@@ -80,8 +82,8 @@ describe('check asks whether the role may do what a sync does', () => {
       expect.stringMatching(
         /^trouble: worker may not insert into, update and delete from all tables of the schema logkeep \(not alert, backfill, datadog_log and \d+ more\) => grant select, insert, update, delete on all tables in schema logkeep to "worker"$/,
       ),
-      'trouble: worker may not make the partitions of new days: it may not create in the schema logkeep => grant create on schema logkeep to "worker"',
-      `trouble: worker may not make the partitions of new days: datadog_log and qstash_log are ${SUPERUSER}'s => ${OWNED}`,
+      'trouble: worker may not create the partitions of new days: it may not create in the schema logkeep => grant create on schema logkeep to "worker"',
+      `trouble: worker may not create the partitions of new days: datadog_log and qstash_log are ${SUPERUSER}'s => ${OWNED}`,
     ]);
     await follow(found);
   });
@@ -96,7 +98,7 @@ describe('check asks whether the role may do what a sync does', () => {
     const { code, found } = await check();
     expect(code).toBe(1);
     expect(texts(found)).toEqual([
-      'trouble: worker may not make the partitions of new days: datadog_log and qstash_log are keeper\'s => grant "keeper" to "worker"',
+      'trouble: worker may not create the partitions of new days: datadog_log and qstash_log are keeper\'s => grant "keeper" to "worker"',
     ]);
     await follow(found);
     await sql('revoke keeper from worker');
@@ -144,9 +146,42 @@ describe('check asks whether the role may do what a sync does', () => {
     expect(code).toBe(1);
     expect(texts(found)).toContainEqual(
       expect.stringMatching(
-        /^trouble: worker may not migrate the tables \(\d{4}_\w+\): they are logkeep's => run `logkeep migrate` as logkeep$/,
+        /^trouble: worker may not migrate the tables \(\d{4}_\w+\): they are owned by logkeep => run `logkeep migrate` as logkeep$/,
       ),
     );
+  });
+
+  it('the grants of docs/settings.md are all it takes, and hold for the tables of a later version', async () => {
+    const settings = readFileSync(new URL('../../docs/settings.md', import.meta.url), 'utf8');
+    const [, grants = ''] = /```sql\n(grant temporary [^`]*)```/.exec(settings) ?? [];
+    await sql(
+      `revoke create on database ${database} from worker`,
+      'alter schema logkeep owner to keeper',
+      `do $$ declare one regclass; begin
+        for one in select oid from pg_class
+          where relnamespace = 'logkeep'::regnamespace and relkind in ('r', 'p', 'v')
+        loop execute format('alter table %s owner to keeper', one); end loop;
+      end $$`,
+      // Of the two ways to partitions the one that gives the role nothing else of the owner's.
+      grants.replaceAll('database logs', `database ${database}`).replace('grant keeper to worker', OWNED),
+      'set role keeper; create table logkeep.later (n integer)',
+    );
+    expect(await check()).toEqual({ code: 0, found: [] });
+  });
+
+  it('the schema of the queue, which only serve and run need, is a note where it is not there yet', async () => {
+    await sql(`revoke create on database ${database} from worker`);
+    await sql('grant usage, create on schema logkeep to worker', WRITE, OWNED);
+    const { code, found } = await check();
+    expect(code).toBe(0);
+    expect(texts(found)).toEqual([
+      `note: worker may not create the schema logkeep_job, the queue of \`logkeep serve\` and \`logkeep run\` => grant create on database "${database}" to "worker"`,
+    ]);
+    const denied = expect.stringContaining('prepare the job queue: permission denied for database');
+    expect(await desk.runHere('run trim')).toMatchObject({ code: 1, err: denied });
+    for (const { remedy } of found) await sql(remedy ?? '');
+    expect(await check()).toEqual({ code: 0, found: [] });
+    expect((await desk.runHere('run trim')).code).toBe(0);
   });
 
   it('the tables of the queue, which only serve and run need, are a note', async () => {

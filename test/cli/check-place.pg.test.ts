@@ -52,7 +52,7 @@ async function sql(database: string, ...statements: readonly string[]): Promise<
   });
 }
 
-test('a role that may not make temporary tables is trouble, and the remedy is the grant that it lacks', async () => {
+test('a role that may not create temporary tables is trouble, and the remedy is the grant that it lacks', async () => {
   await sql(
     'postgres',
     'create role worker login',
@@ -64,7 +64,7 @@ test('a role that may not make temporary tables is trouble, and the remedy is th
   url.username = 'worker';
   const found = await troubles(url.href);
   expect(found).toEqual([
-    'database: database_url: worker may not make temporary tables => grant temporary on database "postgres" to "worker"',
+    'database: database_url: worker may not create temporary tables => grant temporary on database "postgres" to "worker"',
   ]);
   await sql('postgres', found[0]?.split(' => ')[1] ?? '');
   expect((await troubles(url.href)).filter((one) => one.includes('temporary'))).toEqual([]);
@@ -93,7 +93,7 @@ test.each(['qstash', 'datadog'] as const)(
   async (api) => {
     sandbox.faults.every(1, { kind: 'no_date' }, api);
     expect(await troubles(server.url)).toEqual([
-      `${api}.main: its answers have no Date header, by which logkeep knows how far it may claim to have read => check the address and a proxy between: the API itself sends one`,
+      `${api}.main: its answers have no Date header, which tells logkeep how far it may claim to have read => check the address and any proxy in between: the API itself sends one`,
     ]);
   },
 );
@@ -106,6 +106,6 @@ test('a standby is trouble: it takes no writes', async () => {
   writeFileSync(join(folder.rows[0]?.data_directory ?? '', 'standby.signal'), '');
   await server.restart('fast');
   expect(await troubles(server.url)).toEqual([
-    'database: database_url: a standby, which takes no writes => use the address of its primary',
+    'database: database_url: a standby, which accepts no writes => use the address of its primary',
   ]);
 });

@@ -34,12 +34,12 @@ describe('check', () => {
   it('finds all well, one request a stream, and writes nothing', async () => {
     const { code, ok, troubles, findings } = await check();
     expect([code, ok, troubles]).toEqual([0, true, []]);
-    expect(findings.filter(({ found }) => found.includes('takes the key'))).toHaveLength(2);
+    expect(findings.filter(({ found }) => found.includes('accepts the key'))).toHaveLength(2);
     expect(sandbox.requests()).toHaveLength(2);
     expect(await rowsOf(database, 'select from logkeep.stream')).toEqual([]);
     const text = await desk.runHere('check');
     expect(text.out).toMatch(
-      /^ok +qstash\.main +the API takes the key; answered in .*, quota left \d+ of 100$/m,
+      /^ok +qstash\.main +the API accepts the key; answered in .*, quota left \d+ of 100$/m,
     );
   });
 
@@ -241,7 +241,7 @@ describe('a schedule that asks for more than the quota carries', () => {
   it('is named with what it takes, what is allowed and what to set', async () => {
     asks('*/5 * * * * *', '* * * * *');
     expect(await told()).toEqual([
-      'datadog.web its schedule "*/5 * * * * *", with the others of its credential, asks for 780 requests an hour, and the quota allows 270 beyond the reserve: it is read every 18 s instead of every 5 s: set schedule to "*/20 * * * * *" or slower, or have the quota raised; sweeps and backfills get what reading leaves',
+      'datadog.web its schedule "*/5 * * * * *", with the others of its credential, asks for 780 requests an hour, and the quota allows 270 beyond the reserve: it is read every 18 s instead of every 5 s: set schedule to "*/20 * * * * *" or slower, or ask for a larger quota; sweeps and backfills get what is left',
     ]);
     expect((await desk.runHere('check --stream datadog.mail --json')).out).not.toContain('asks for');
   });
@@ -259,7 +259,7 @@ describe('a schedule that asks for more than the quota carries', () => {
 const amongThose = (inner: string, outer: string) =>
   `${inner} its entries are among those of ${outer}: they are stored twice, once under each name`;
 const mayOverlap = (one: string, other: string) =>
-  `${one} may overlap ${other}: an entry that both filters let through is stored twice, once under each name`;
+  `${one} may overlap ${other}: an entry that matches both filters is stored twice, once under each name`;
 
 /** Writes logkeep.yaml; `QSTASH` and `DATADOG` stand for the sandbox and its keys. */
 function writeStreams(text: string): void {

@@ -17,7 +17,7 @@ describe('db, without DATABASE_URL', () => {
     expect((await desk.run('migrate')).code).toBe(0);
     expect(isUp()).toBe(false);
     const [first, second] = [desk.start('db'), desk.start('db --json')];
-    const said = await first.says(/up until Ctrl-C/);
+    const said = await first.says(/running until Ctrl-C/);
     const [, url = '', quoted] = /^(postgres:\/\/\S+)\npsql '(\S+)'$/m.exec(said) ?? [];
     expect([url, said]).toEqual([quoted, expect.stringContaining(join(desk.cwd, '.logkeep'))]);
     const counted = await withClient(url, (client) =>
@@ -37,6 +37,12 @@ describe('db, without DATABASE_URL', () => {
     });
     const asked = await desk.run(['query', 'select count(*) from qstash_log']);
     expect(asked).toEqual({ code: 0, out: 'count\n    0\n', err: '' });
+    // It is another role that logs in, so there is no way back to the superuser's rights.
+    for (const name of ['role', 'session_authorization'])
+      expect(await desk.runHere(['query', `select set_config('${name}', 'logkeep', true)`])).toMatchObject({
+        code: 1,
+        err: expect.stringContaining('permission denied to set'),
+      });
     first.signal('SIGTERM');
     expect((await first.finished).code).toBe(0);
     expect(isUp()).toBe(true);

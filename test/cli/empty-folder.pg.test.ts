@@ -47,8 +47,8 @@ const left = () => readdirSync(desk.cwd);
 
 const noDatabase = (folder: string) =>
   `there is no database here yet: no embedded Postgres in ${folder}, and DATABASE_URL is not set: ` +
-  'run `logkeep sync` to make one and copy the logs into it, `logkeep demo` to see it work without keys, ' +
-  'set DATABASE_URL to use a Postgres of yours, or go to the folder where the database is';
+  'run `logkeep sync` to create one and copy the logs into it, `logkeep demo` to see it work without keys, ' +
+  'set DATABASE_URL to use your own Postgres, or go to the folder where the database is';
 
 describe('in a folder without a database', () => {
   it.each(LOOKING)('%s says so in one line with what to do, makes nothing and asks nobody', async (line) => {
@@ -91,8 +91,8 @@ describe('in a folder without a database', () => {
       {
         level: 'note',
         subject: 'database',
-        found: `no database yet: the first sync makes an embedded Postgres in ${join(desk.cwd, '.logkeep')}`,
-        remedy: 'run `logkeep sync`, or set DATABASE_URL to use a Postgres of yours',
+        found: `no database yet: the first sync creates an embedded Postgres in ${join(desk.cwd, '.logkeep')}`,
+        remedy: 'run `logkeep sync`, or set DATABASE_URL to use your own Postgres',
       },
     ]);
     expect(left()).toEqual([]);
@@ -132,7 +132,7 @@ describe('in a folder without a database', () => {
     );
     const dir = await realpath(desk.cwd);
     expect(stdout).toContain(
-      `database ${dir} cannot be written (EACCES): let this user write ${dir}/.logkeep`,
+      `database ${dir} cannot be written (EACCES): give this user write access to ${dir}/.logkeep`,
     );
   });
 
@@ -162,7 +162,7 @@ describe('in an empty folder without any settings', () => {
       const folder = join(desk.cwd, '.logkeep');
       expect([code, out]).toEqual([2, '']);
       expect(err).toBe(
-        `logkeep: ${noDatabase(folder)}; no stream is set either: \`logkeep --help\` says which environment variables make one\n`,
+        `logkeep: ${noDatabase(folder)}; no stream is set either: \`logkeep --help\` says which environment variables define one\n`,
       );
       expect(left()).toEqual([]);
     },

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { JOBS } from '../../jobs/list.ts';
 import type { CliContext, CommandName, ExitCode } from '../../src/cli/command.ts';
 import { COMMANDS } from '../../src/cli/commands.ts';
 import { runProgram } from '../../src/cli/program.ts';
 import { LogkeepError } from '../../src/errors.ts';
+import { SOURCES } from '../../src/sources/list.ts';
 
 const NOW = Date.UTC(2026, 10, 21, 12);
 const HOUR = 3_600_000;
@@ -138,7 +140,7 @@ describe('failures', () => {
     );
     expect(code).toBe(1);
     expect(err).toBe(
-      'logkeep: qstash.main: HTTP 401 unable to authenticate (correct the credentials as said; `logkeep check` tries them)\n',
+      'logkeep: qstash.main: HTTP 401 unable to authenticate (fix the credentials as described above; `logkeep check` tries them)\n',
     );
   });
 
@@ -163,11 +165,21 @@ describe('failures', () => {
 describe('help', () => {
   it('shows every command, examples, environment and exit codes', async () => {
     const { out, code } = await run('--help');
+    for (const { environment } of SOURCES) {
+      expect(out).toContain(`makes the stream ${environment.stream}\n`);
+      for (const { name } of environment.variables) expect(out).toMatch(new RegExp(`\\b${name}\\b`));
+    }
     expect(code).toBe(0);
     for (const name of Object.keys(COMMANDS)) expect(out).toContain(`  ${name.split(' ')[0]}`);
     for (const word of ['QSTASH_TOKEN', 'DD_APP_KEY', 'DATABASE_URL', '$ logkeep demo', '2 misused']) {
       expect(out).toContain(word);
     }
+  });
+
+  it('of run names the jobs of the timetable', async () => {
+    const { out } = await run('run --help');
+    const names = JOBS.map(({ name }) => name);
+    expect(out).toContain(`${names.slice(0, -1).join(', ')} or ${names.at(-1)}`);
   });
 
   it('of sandbox names what tells its truth', async () => {
@@ -179,7 +191,7 @@ describe('help', () => {
   it('names the default of every number', async () => {
     const { out } = await run('sandbox --help');
     expect(out).toMatch(/--history <duration> +how far back its entries begin \(default: 2d\)/);
-    expect(out).toMatch(/--entries <n> +about so many entries of each API \(default: 20000\)/);
+    expect(out).toMatch(/--entries <n> +about this many entries for each API \(default: 20000\)/);
   });
 
   it('the ends of a backfill are taken from one now, however they are said', () => {

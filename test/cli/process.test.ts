@@ -104,7 +104,7 @@ describe('the process', () => {
       child.kill(signal);
       const { code, err } = await end;
       expect(code).toBe(1);
-      expect(err).toBe(`logkeep: stopped by ${signal} (run sync again to go on)\n`);
+      expect(err).toBe(`logkeep: stopped by ${signal} (run the same command again to go on)\n`);
     }
   });
 

@@ -268,7 +268,7 @@ describe('progress on a terminal', () => {
     expect(written()).not.toContain('waits');
     pass(1_000);
     view.update(stream, { kind: 'held', by: 'host:1:\u001b[31mabc' });
-    expect(written()).toContain('datadog.web: waiting for host:1:\\u001b[31mabc, which reads it now');
+    expect(written()).toContain('datadog.web: waiting for host:1:\\u001b[31mabc, which is reading it now');
     view.close();
   });
 });
@@ -296,7 +296,7 @@ describe('progress elsewhere', () => {
       view.update(stream, { kind: 'held', by: 'host:1:abc' });
       pass(1_000);
     }
-    expect(written()).toBe('datadog.web: waiting for host:1:abc, which reads it now\n');
+    expect(written()).toBe('datadog.web: waiting for host:1:abc, which is reading it now\n');
     view.update(stream, began());
     view.update(stream, { kind: 'waiting', waitMs: 1_000 });
     expect(written()).toBe('');

@@ -108,7 +108,7 @@ describe('quarantine', () => {
     expect(code).toBe(0);
     expect(out).toContain('qstash.main: 0 entries became rows (0 new, 0 known), 1 stay\n');
     expect(err).toContain(
-      '1 entry of a time that was not asked for (time_out_of_bounds) stay: name their ids',
+      '1 entry with a time that was not asked for (time_out_of_bounds) stay: give their ids',
     );
     expect(await rowsOf(database, 'select from logkeep.qstash_log')).toEqual([]);
     const named = await desk.runHere(`quarantine retry ${id} --json`);

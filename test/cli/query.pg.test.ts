@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createMigratedDatabase, type TestDatabase } from '../postgres.ts';
+import { createMigratedDatabase, type TestDatabase, withClient } from '../postgres.ts';
 import { createDesk, type Desk, type Finished, rowsOf } from './child.ts';
 
 let database: TestDatabase;
@@ -105,8 +107,8 @@ describe('query', () => {
     ["select 'ä😀'\n  from qstash_lag", 'query: relation "qstash_lag" does not exist at line 2, character 8'],
     ['select nam from stream', 'query: column "nam" does not exist at character 8'],
     [
-      'delete from stream',
-      'query: cannot execute DELETE in a read-only transaction; `logkeep query` only reads; `logkeep db` tells how to connect with psql',
+      'delete from stream returning *',
+      'query: cannot execute DELETE in a read-only transaction; `logkeep query` only reads; `logkeep db` shows how to connect with psql',
     ],
     [
       'select 1; delete from logkeep.stream',
@@ -122,24 +124,50 @@ describe('query', () => {
       expect(await query(sql, ...how)).toEqual({ code: 1, out: '', err: `logkeep: ${expected}\n` });
   });
 
-  it('prints what utility statements answer, and says where a statement has no answer', async () => {
+  it('prints what utility statements answer', async () => {
     expect((await query('show transaction_read_only')).out).toBe('transaction_read_only\non\n');
     expect((await query('explain select 1')).out).toMatch(/^QUERY PLAN\nResult /);
     expect(await query('select 1 as x where false')).toEqual({ code: 0, out: 'x\n', err: '' });
     expect(await query('select 1 as x where false', '--json')).toEqual({ code: 0, out: '', err: '' });
-    expect(await query("set application_name to 'x'")).toEqual({
-      code: 0,
-      out: '',
-      err: 'SET: there are no rows to print, and nothing was changed\n',
+  });
+
+  it('runs no statement that does not answer with rows, so that none writes a file or runs a program', async () => {
+    const file = join(desk.cwd, 'made-by-query');
+    for (const sql of [
+      `copy (select 1) to program 'touch ${file}'`,
+      `copy (select 1) to '${file}'`,
+      'copy (select 1) to stdout',
+      'copy logkeep.stream from stdin',
+      `do $$ begin perform pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()
+        and datname = current_database(); end $$`,
+      'delete from stream',
+      "set application_name to 'x'",
+      'commit',
+      '/* nothing */',
+    ])
+      expect(await query(sql)).toEqual({
+        code: 2,
+        out: '',
+        err: 'logkeep: query: the statement was not run: expected one that only reads and answers with rows, such as select; `logkeep db` shows how to connect with psql\n',
+      });
+    expect(existsSync(file)).toBe(false);
+  });
+
+  it('lets a superuser read all tables, and neither files nor other sessions', async () => {
+    expect(await query('select rolsuper from pg_roles where rolname = session_user')).toMatchObject({
+      out: 'rolsuper\nt\n',
     });
-    expect(await query('copy (select 1) to stdout')).toMatchObject({
-      code: 2,
-      err: 'logkeep: copy: expected a statement that answers with rows: use select\n',
-    });
-    expect(await query('/* nothing */')).toMatchObject({
-      code: 2,
-      err: expect.stringContaining('expected one SQL statement'),
-    });
+    expect((await query('select count(*) from redaction_key')).out).toBe('count\n    1\n');
+    for (const sql of ["pg_read_file('PG_VERSION')", "lo_export(1, '/tmp/none')", 'pg_reload_conf()'])
+      expect(await query(`select ${sql}`)).toMatchObject({
+        code: 1,
+        err: expect.stringContaining('permission denied for function'),
+      });
+    const ended = await withClient(database.url, () =>
+      query(`select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid()`),
+    );
+    expect(ended).toMatchObject({ code: 1, err: expect.stringContaining('to terminate') });
   });
 
   it('refuses two columns of one name where they would be one field of an object', async () => {
@@ -170,7 +198,7 @@ describe('query', () => {
     ).toMatchObject({
       code: 1,
       out: '',
-      err: expect.stringMatching(/^logkeep: look at the database: .*ECONNREFUSED/),
+      err: expect.stringMatching(/^logkeep: open the database: .*ECONNREFUSED/),
     });
     await rowsOf(database, 'drop schema logkeep cascade');
     expect(await query('select 1')).toMatchObject({

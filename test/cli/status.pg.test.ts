@@ -2,7 +2,6 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openStreams } from '../../src/app.ts';
 import { systemClock } from '../../src/clock.ts';
 import { loadConfig } from '../../src/config.ts';
-import { silentLog } from '../../src/log.ts';
 import { createRedactor } from '../../src/redact.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/sandbox.ts';
 import { createHttp } from '../../src/sources/http.ts';
@@ -55,6 +54,11 @@ describe('status', () => {
     expect(text).toMatch(
       /^datadog\.main +\S+ \S+Z +2 min( \d+ s)? +none +\d+ +done \d+ m?s ago +298 of 300, resets in/m,
     );
+    // Another stream or process of the same credential was told later.
+    await rowsOf(database, 'update logkeep.quota set remaining = 71 where quota_limit = 300');
+    expect((await desk.runHere('status')).out).toMatch(/^datadog\.main .* 71 of 300, resets in/m);
+    await rowsOf(database, 'update logkeep.quota set ends_at = clock_timestamp()');
+    expect((await desk.runHere('status')).out).toMatch(/^datadog\.main .* ago +- +\d/m);
   });
 
   it('tells a run that is alive from one that crashed, and who holds a window', async () => {
@@ -68,7 +72,7 @@ describe('status', () => {
       [fingerprintOf('qstash.main')],
     );
     const alive = await desk.runHere('status');
-    expect(alive.out).toMatch(/qstash\.main: host:1:abc reads it now/);
+    expect(alive.out).toMatch(/qstash\.main: host:1:abc is reading it now/);
     expect(alive.out).toMatch(/window in hand .*, 7 pages stored, held by host:1:abc/);
     await rowsOf(
       database,
@@ -76,7 +80,7 @@ describe('status', () => {
       update logkeep.run set alive_until = now() - interval '1 s'`,
     );
     const dead = await desk.runHere('status');
-    expect(dead.out).toMatch(/the last sync ended without a word/);
+    expect(dead.out).toMatch(/the last sync died without reporting/);
     expect(dead.out).toMatch(/7 pages stored, waits for the next run/);
   });
 
@@ -91,7 +95,9 @@ describe('status', () => {
     expect(code).toBe(0);
     expect(out).toMatch(/qstash\.main: the last sync failed: .*401/);
     expect(out).toMatch(/qstash\.old: not configured now/);
-    expect(out).toMatch(/datadog\.main: its settings ask for other entries since the last run/);
+    expect(out).toMatch(
+      /datadog\.main: its settings have changed since the last run and ask for other entries/,
+    );
     expect(out).toContain('datadog.main: field:\\u001b[31mred is new to this version');
     expect(out).not.toContain('\u001b');
   });
@@ -148,7 +154,7 @@ describe('status', () => {
     );
     const { out } = await desk.runHere('status --stream qstash.main');
     expect(out).toMatch(/^qstash\.main .* running for 1 min 1\d s /m);
-    expect(out).toContain('qstash.main: host:1:abc reads it now');
+    expect(out).toContain('qstash.main: host:1:abc is reading it now');
     await rowsOf(database, "update logkeep.run set alive_until = now() where outcome = 'running'");
     expect((await desk.runHere('status --stream qstash.main')).out).toMatch(
       /^qstash\.main .* crashed 1 min 1\d s ago /m,
@@ -300,7 +306,7 @@ describe('gaps', () => {
     const { code, err } = await desk.runHere('gaps --stream qstash.main');
     expect(code).toBe(1);
     expect(err).toMatch(
-      /^1 expired span: asked for when it was older than the retention already.*`retention`/m,
+      /^1 expired span: already older than the retention when it was asked for.*`retention`.*by `since` or by a backfill; `logkeep gaps --since 3d` leaves it out\.$/m,
     );
     expect(err).not.toContain('more often');
     await rowsOf(
@@ -310,7 +316,7 @@ describe('gaps', () => {
     );
     const late = await desk.runHere('gaps --stream qstash.main');
     expect(late.err).toMatch(/^1 expired span: .*sync more often than that/m);
-    expect(late.err).toMatch(/^1 expired span: asked for when/m);
+    expect(late.err).toMatch(/^1 expired span: already older than the retention when/m);
   });
 
   it('is not content with a stream of which nothing is covered: exits 1 and says so', async () => {
@@ -337,7 +343,7 @@ function fingerprintOf(name: string): string {
   const config = loadConfig({ env: desk.env, cwd: desk.cwd, file: null, sources: SOURCES });
   const redactor = createRedactor(new Uint8Array(32), []);
   const http = createHttp({ clock: systemClock });
-  const opened = openStreams(config.streams, { clock: systemClock, log: silentLog, redactor, http });
+  const opened = openStreams(config.streams, { clock: systemClock, redactor, http });
   return opened.find(({ stream }) => stream.id === name)?.stream.fingerprint ?? 'f';
 }
 

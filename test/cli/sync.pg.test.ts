@@ -198,7 +198,7 @@ describe('sync', () => {
     const first = desk.start('sync --stream qstash.main --json');
     await first.says(/"event":"window"/);
     const second = desk.start('sync --stream qstash.main');
-    const said = await second.says(/qstash\.main: waiting for \S+:\d+:\w+, which reads it now/);
+    const said = await second.says(/qstash\.main: waiting for \S+:\d+:\w+, which is reading it now/);
     const [row] = await rowsOf(database, 'select holder from logkeep.sync_window');
     expect(said).toContain(`waiting for ${row?.holder},`);
     first.signal('SIGINT');

@@ -46,6 +46,8 @@ describe('amounts', () => {
   it.each([
     [0, '0 ms'],
     [999, '999 ms'],
+    [999.7, '999 ms'],
+    [-0.4, '0 ms'],
     [1000, '1 s'],
     [59_999, '59 s'],
     [60_000, '1 min'],
@@ -53,7 +55,7 @@ describe('amounts', () => {
     [86_400_000, '1 d'],
     [2 * 86_400_000 + 5 * 3_600_000, '2 d 5 h'],
     [-61_000, '-1 min 1 s'],
-  ])('%i ms is %s', (ms, expected) => {
+  ])('%d ms is %s', (ms, expected) => {
     expect(lengthText(ms)).toBe(expected);
   });
 
@@ -63,10 +65,16 @@ describe('amounts', () => {
       '1 page',
       '0 entries',
     ]);
-    expect([bytesText(999), bytesText(21_300_000), timeText(0)]).toEqual([
+    expect(timeText(0)).toBe('1970-01-01 00:00:00Z');
+    const sizes = [999, 999_949, 999_950, 21_300_000, 999_949_999, 999_950_000, 10 ** 18];
+    expect(sizes.map(bytesText)).toEqual([
       '999 B',
+      '999.9 kB',
+      '1.0 MB',
       '21.3 MB',
-      '1970-01-01 00:00:00Z',
+      '999.9 MB',
+      '1.0 GB',
+      '1000000.0 TB',
     ]);
   });
 });

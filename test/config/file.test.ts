@@ -285,7 +285,7 @@ streams:
 
   it('says what is wrong with YAML in words of its own', () => {
     expect(complaint('log_level: debug\n---\nlog_level: info\n')).toBe(
-      'logkeep.yaml: line 2, column 1: expected one document: remove the line --- and what is not to count',
+      'logkeep.yaml: line 2, column 1: expected one document: remove the line --- and what should not count',
     );
     expect(complaint('a: &x 1\nstreams: *y\n')).toBe(
       'logkeep.yaml: line 2, column 10: unresolved alias: expected an anchor before it, or quotes around text that begins with *',
@@ -294,7 +294,7 @@ streams:
     for (const [name, of] of ['ba', 'cb', 'dc', 'ed'])
       bomb.push(`${name}: &${name} [${Array(10).fill(`*${of}`).join()}]`);
     expect(complaint(bomb.join('\n'))).toBe(
-      'logkeep.yaml: its aliases stand for more than settings need: expected fewer, or the values themselves',
+      'logkeep.yaml: its aliases expand to more than settings need: expected fewer, or the values themselves',
     );
   });
 
@@ -320,7 +320,7 @@ streams:
     expect(complaint(null, {}, { file: '.' })).toContain('it is a folder');
     expect(complaint(null, {}, { file: 'other.yaml/x.yaml' })).toContain('there is no such file');
     writeFileSync(path('bad.yaml'), Buffer.from([0xff, 0xfe, 0x00]));
-    expect(complaint(null, {}, { file: 'bad.yaml' })).toContain('it is not text in UTF-8');
+    expect(complaint(null, {}, { file: 'bad.yaml' })).toContain('it is not UTF-8 text');
   });
 
   it('is not overlooked when it is named logkeep.yml', () => {

@@ -4,7 +4,7 @@ import { shared } from '../../src/config/declaration.ts';
 import { silentLog } from '../../src/log.ts';
 import type { Cursor, Ms, StreamId } from '../../src/model.ts';
 import type { Source, Stream } from '../../src/sources/source.ts';
-import { createMeter } from '../../src/sources/stream.ts';
+import { createMeter } from '../../src/sources/source.ts';
 import type { Value } from '../../src/sources/tables.ts';
 import { openStore } from '../../src/store/database.ts';
 import { Partitions } from '../../src/store/partitions.ts';

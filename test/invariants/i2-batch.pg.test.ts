@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { App } from '../../src/app.ts';
-import { syncStreams } from '../../src/operations/sync.ts';
+import { type SyncAsk, syncStreams } from '../../src/operations/sync.ts';
 import { withClient } from '../postgres.ts';
 import { difference, NO_DIFFERENCE, onceEach, storedDatadog, storedQstash } from '../stored.ts';
 import { type ClientMessage, startTamper, type Tamper, type Verdict } from '../tamper.ts';
@@ -38,7 +38,11 @@ afterEach(async () => {
 async function sync(name: Name, how: Judge = () => 'pass') {
   judge = how;
   const streams = app.streams.filter(({ stream }) => stream.id === name);
-  const [result] = await syncStreams({ ...app, streams }, askOf());
+  const watch: SyncAsk['watch'] = (_, { kind }) => {
+    // Its own lease, where only the answer to taking it was lost: what follows is the same in ten seconds.
+    if (kind === 'held') void world.endLeases();
+  };
+  const [result] = await syncStreams({ ...app, streams }, askOf({ watch }));
   judge = () => 'pass';
   return result;
 }
@@ -90,6 +94,9 @@ for (const [name, step] of [
   ['datadog.main', 4],
 ] as const) {
   test(`I2: ${name}: a connection that breaks at any statement, unseen or done, costs nothing: the run itself goes on`, async () => {
+    // Partitions are made once, in a run before those that count.
+    await sync(name);
+    await reset();
     let total = 0;
     await sync(name, (message) => {
       total += Number(counts(message));
@@ -196,7 +203,7 @@ test('I2: a window planned anew although the answer to its COMMIT is lost is rea
   let replanning = false;
   let lost = 0;
   const result = await sync('qstash.main', ({ type, text }) => {
-    if (text.startsWith('delete from logkeep.sync_window')) replanning = true;
+    if (text.startsWith('delete from logkeep.sync_window where id')) replanning = true;
     if (!replanning || type !== 'Q' || text !== 'commit' || lost > 0) return 'pass';
     lost += 1;
     return 'lose';

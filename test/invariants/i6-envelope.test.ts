@@ -96,5 +96,5 @@ for (const [reader, text, next] of WHOLE)
 
 test('I11: what an answer says of an error beside its entries is not repeated', async () => {
   const reading = READERS.qstash('{"events":[],"error":"bad token s3cret"}');
-  await expect(reading).rejects.toThrow(/toy\.main: the answer is partial, it tells of an error in `error`$/);
+  await expect(reading).rejects.toThrow(/toy\.main: the answer is partial, it reports an error in `error`$/);
 });

@@ -1,8 +1,12 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { reportSync } from '../../src/cli/sync-report.ts';
 import type { Span } from '../../src/model.ts';
 import { planAgain } from '../../src/operations/again.ts';
-import { askForBackfill, backfillStream } from '../../src/operations/backfill.ts';
+import { backfillStream, requestBackfill } from '../../src/operations/backfill.ts';
+import { syncStreams } from '../../src/operations/sync.ts';
+import type { Stream } from '../../src/sources/source.ts';
 import { sweep } from '../sync/sweeping.ts';
+import { startTamper } from '../tamper.ts';
 import { askOf, createWorld, START, type World, type WorldOptions } from '../world.ts';
 
 const HOUR = 3_600_000;
@@ -34,7 +38,7 @@ async function backfill(span: Span, changes: Partial<WorldOptions> = {}): Promis
   const app = await world.open(changes);
   try {
     for (const open of app.streams) {
-      await askForBackfill(app, open, span);
+      await requestBackfill(app, open, span);
       expect(await backfillStream(app, open, askOf())).toMatchObject({ outcome: 'done' });
     }
   } finally {
@@ -152,18 +156,7 @@ for (const [job, hold] of HOLDERS) {
     await world.sync();
     const read = Promise.withResolvers<void>();
     const goOn = Promise.withResolvers<void>();
-    const other = hold({
-      wrap: (stream) => ({
-        ...stream,
-        async *read(options) {
-          for await (const page of stream.read(options)) {
-            read.resolve();
-            await goOn.promise;
-            yield page;
-          }
-        },
-      }),
-    });
+    const other = hold({ wrap: (stream) => heldUp(stream, read, goOn.promise) });
     await read.promise;
     add(0.55);
     const waitedFor: string[] = [];
@@ -182,4 +175,123 @@ for (const [job, hold] of HOLDERS) {
     const [row] = await world.query('select covered::text from logkeep.stream');
     expect(row?.covered).not.toContain(',["');
   });
+}
+
+test('what a backfill has in hand and a sync owes is waited for, and left to a later one by a tick', async () => {
+  add(0.5, 5);
+  await world.sync();
+  const read = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  const other = backfill(
+    { from: ago(6), to: ago(2) },
+    { wrap: (stream) => heldUp(stream, read, goOn.promise) },
+  );
+  await read.promise;
+  const since = { agoMs: 4 * HOUR };
+  const [tick] = await world.sync({ since, paced: true });
+  expect(tick).toMatchObject({ outcome: 'done' });
+  expect(await world.query('select kind from logkeep.gap')).toEqual([{ kind: 'hole' }]);
+  const waitedFor: string[] = [];
+  const ours = world.sync({
+    since,
+    watch: (_, event) => {
+      if (event.kind !== 'held') return;
+      waitedFor.push(event.by);
+      goOn.resolve();
+    },
+  });
+  const [[result]] = await Promise.all([ours.finally(() => goOn.resolve()), other]);
+  expect(result).toMatchObject({ outcome: 'done' });
+  expect(waitedFor[0]).toMatch(/:\d+:/);
+  expect(await world.query('select from logkeep.gap')).toEqual([]);
+});
+
+test('a plan that is rolled back has planned nothing: the span is read although another window comes free', async () => {
+  add(0.5);
+  await world.sync();
+  add(0.55);
+  let planning = false;
+  let freed: Promise<unknown> | null = null;
+  const tamper = await startTamper(world.url, async ({ text }) => {
+    planning ||= text.includes('insert into logkeep.sync_window');
+    if (!planning || freed !== null || !/^commit/i.test(text)) return 'pass';
+    // Somebody lets go of what was not free before: it waits for the lock that the plan is made under.
+    freed = world.query(
+      `insert into logkeep.sync_window (stream, fingerprint, job, from_time, to_time)
+      select stream, fingerprint, 'sync', '${iso(5)}', '${iso(4)}' from logkeep.stream`,
+    );
+    return 'cut';
+  });
+  try {
+    const [result] = await world.sync({ again: WHOLE }, { route: () => tamper.url });
+    await freed;
+    expect(freed).not.toBeNull();
+    expect(result).toMatchObject({ outcome: 'done', totals: { windows: 2, fresh: 1 } });
+  } finally {
+    await tamper.close();
+  }
+});
+
+test('stopped before the span is planned, the run names it and how to read it; once planned, a plain sync goes on', async () => {
+  await world.sync();
+  await world.query(
+    `insert into logkeep.sync_window (stream, fingerprint, job, from_time, to_time)
+    select stream, fingerprint, 'sync', '${iso(5)}', '${iso(4)}' from logkeep.stream`,
+  );
+  const span = '2026-05-20T11:44:56.000Z/2026-05-20T12:24:56.000Z';
+  const hints: string[] = [];
+  const app = await world.open();
+  const stopAfter = async (requests: number) => {
+    let left = requests;
+    const results = await syncStreams(app, askOf({ again: WHOLE, mayRequest: () => left-- > 0 }));
+    const context = {
+      stdout: { write: () => true },
+      stderr: { write: (text: string) => hints.push(text) > 0 },
+    };
+    await reportSync(app, results, { context, json: false, shares: new Map(), untilMs: null });
+  };
+  try {
+    await stopAfter(0);
+    await stopAfter(1);
+  } finally {
+    await app.close();
+  }
+  expect(hints).toEqual([
+    `qstash.main: run \`logkeep sync --stream qstash.main --again ${span}\` to go on from there\n`,
+    'qstash.main: run sync again to go on from there\n',
+  ]);
+  add(0.5);
+  expect((await world.sync())[0]).toMatchObject({ totals: { fresh: 1 } });
+});
+
+test('told to end before all that is asked for, it says that there is nothing to read, not that it has caught up', async () => {
+  const said: string[] = [];
+  const write = (text: string) => said.push(text) > 0;
+  const app = await world.open();
+  try {
+    const untilMs = ago(48);
+    const results = await syncStreams(app, askOf({ untilMs }));
+    const context = { stdout: { write }, stderr: { write } };
+    await reportSync(app, results, { context, json: false, shares: new Map(), untilMs });
+  } finally {
+    await app.close();
+  }
+  expect(said).toEqual([
+    expect.stringMatching(/^qstash\.main: nothing to read: 0 new entries, .*; nothing covered yet\n$/),
+    'qstash.main: --until: 2026-05-18T12:34:56.000Z: it is asked for since 2026-05-20T10:34:56.000Z: expected a later --until, or an earlier --since\n',
+  ]);
+});
+
+/** `stream`, whose pages come in, which is told, and are kept back until then. */
+function heldUp(stream: Stream, read: PromiseWithResolvers<void>, goOn: Promise<void>): Stream {
+  return {
+    ...stream,
+    async *read(options) {
+      for await (const page of stream.read(options)) {
+        read.resolve();
+        await goOn;
+        yield page;
+      }
+    },
+  };
 }

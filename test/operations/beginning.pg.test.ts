@@ -56,6 +56,19 @@ test('so does one that was stopped at once, whatever was asked for by length of 
   expect(await gaps()).toEqual([]);
 });
 
+test('so does one by a clock that is behind: what it asked for too much of is not listed as expired, then or later', async () => {
+  await made();
+  const behind = { ...world.clock, now: () => world.clock.now() - DAY };
+  for (let run = 0; run < 2; run++) {
+    expect((await world.sync({}, { clock: behind }))[0]).toMatchObject({ outcome: 'done' });
+    expect(await gaps()).toEqual([]);
+  }
+  world.clock.advance(101 * S);
+  await world.sync();
+  expect(await gaps()).toEqual([]);
+  expect(await begins()).toBe(floor(START - DAY + MINUTE));
+});
+
 test('a batch of a window keeps the beginning where it is', async () => {
   await made({ wrap: pageIsBatch });
   let allowance = 1;
@@ -111,7 +124,7 @@ test('more than the API shows is asked for not without a warning before the read
   expect([warned, said]).toEqual([
     1,
     [
-      '--since: 3d: reaches 2 d beyond the retention of 1 d: what the API does not hold any more will be listed as expired by `logkeep gaps`, for good; set `retention` if your plan or index keeps entries longer, or ask for a shorter --since',
+      '--since: 3d: reaches 2 d beyond the retention of 1 d: what the API no longer holds will be listed as expired by `logkeep gaps` permanently; set `retention` if your plan or index keeps entries longer, or ask for a shorter --since',
     ],
   ]);
   said.length = 0;

@@ -64,7 +64,7 @@ test('settings that are taken over are looked at too', async () => {
     if (!(await recorded())) return false;
     stand.settings(SETTINGS);
     served.signal('SIGHUP');
-    await says(served, 'settings taken over');
+    await says(served, 'settings applied');
     return true;
   });
   expect(warnings).toEqual([
@@ -80,14 +80,10 @@ test('why says how often a stream is read, by what any process heard of its quot
       [remaining, ends],
     );
   await left(100, '35 min');
-  expect((await why())?.sentence).toContain(
-    'read every 32 s instead of every 5 s: its quota carries no more',
-  );
+  expect((await why())?.sentence).toContain('read every 32 s instead of every 5 s: its quota allows no more');
   // Of a window that is over, as much as of any new one.
   await left(100, '-1 s');
-  expect((await why())?.sentence).toContain(
-    'read every 14 s instead of every 5 s: its quota carries no more',
-  );
+  expect((await why())?.sentence).toContain('read every 14 s instead of every 5 s: its quota allows no more');
   await left(290, '10 min');
   expect((await why())?.sentence).not.toContain('instead of');
   await left(30, '35 min');

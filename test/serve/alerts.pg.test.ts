@@ -224,6 +224,21 @@ describe('a webhook that is down', () => {
     },
   );
 
+  it('an end that it could not be told for a week is old news', async () => {
+    changes = LATE;
+    await lookAt(0);
+    changes = {};
+    webhook.status = 500;
+    await lookAt(10);
+    await lookAt(13);
+    const weekLater = 10 + 7 * 24 * 60;
+    await lookAt(weekLater);
+    expect(await rows()).toHaveLength(1);
+    webhook.status = 200;
+    expect(await lookAt(weekLater + 1)).toEqual([]);
+    expect(await rows()).toEqual([]);
+  });
+
   it('of two receivers only the one that failed is told again', async () => {
     const slack = await startReceiver();
     try {

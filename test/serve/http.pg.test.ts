@@ -153,7 +153,7 @@ describe('the server', () => {
     );
     expect(isFailure(taken, 'config')).toBe(true);
     expect(taken.message).toContain(
-      `port ${server.port}: another process listens there: expected a free port`,
+      `port ${server.port}: another process is listening there: expected a free port`,
     );
     const foreign = await startHttp({ ...options, host: '192.0.2.1', port: 0 }).catch((error) => error);
     expect(foreign.message).toMatch(
@@ -200,6 +200,9 @@ describe('the monitor of a process', () => {
     expect(early.get('logkeep_database_up')?.samples).toMatchObject([{ value: 0 }]);
 
     await world.sync();
+    // Told to another stream or process of the same credential, later than to this one.
+    await world.query(`update logkeep.quota set quota_limit = 300, remaining = 7, period = interval '1 h',
+      ends_at = clock_timestamp() + interval '10 min', unbounded = false`);
     monitor.attach({ store: app.store, queue });
     await monitor.watch(
       { alerts: { webhook: null, slack: null, lagMs: 1, expiryMs: 1, silenceMs: null, repeatMs: 1 } },
@@ -213,11 +216,12 @@ describe('the monitor of a process', () => {
           return [
             families.get('logkeep_stream_stored_entries')?.samples[0]?.value,
             families.get('logkeep_processes')?.samples[0]?.value,
+            families.get('logkeep_stream_quota_remaining_requests')?.samples[0]?.value,
           ];
         },
         { timeout: 20_000 },
       )
-      .toEqual([world.sandbox.qstash.truth({ visibleAt: world.clock.now() }).length, 1]);
+      .toEqual([world.sandbox.qstash.truth({ visibleAt: world.clock.now() }).length, 1, 7]);
     await monitor.close();
     expect(await world.query('select holder from logkeep.process')).toEqual([]);
   });

@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { readingReport } from '../../jobs/report.ts';
 import { silentLog } from '../../src/log.ts';
 import { createMetrics, type Metrics, type MetricsOptions } from '../../src/serve/metrics.ts';
 import type { RunEvent } from '../../src/sync/run.ts';
+import type { RunCounts } from '../../src/sync/totals.ts';
 import { type Family, lint, parseExposition } from './exposition.ts';
 import { HOUR, MINUTE, modelOf, NOW, statusOf } from './statuses.ts';
 
@@ -241,6 +243,16 @@ describe('what the runs of this process do', () => {
     expect(value(families, 'logkeep_quota_wait_seconds_total', of)).toBe(4.5);
     expect(value(families, 'logkeep_received_bytes_total', of)).toBe(300);
     expect(value(families, 'logkeep_runs_total', { ...of, outcome: 'done' })).toBe(3);
+  });
+
+  it('bytes that came after the last batch count at the end of the run', async () => {
+    const metrics = metricsOf();
+    const run = metrics.runs.begin('sync', 'datadog.web');
+    const { totals, meter } = stored(2, 0, 10) as RunEvent & RunCounts;
+    run.event(stored(2, 0, 10));
+    const end = { outcome: 'done', error: null, window: null, skewMs: null, againLeft: [] } as const;
+    run.end(readingReport({ ...end, totals, meter: { ...meter, bytes: 250 } }));
+    expect(value(await scrape(metrics), 'logkeep_received_bytes_total', of)).toBe(250);
   });
 
   it('a run that a bug ended is counted as such', async () => {

@@ -10,7 +10,6 @@ import { until } from './stand.ts';
 
 const JOB: Job = {
   name: 'sync',
-  help: '',
   perStream: false,
   schedule: '* * * * *',
   timeoutMs: 60_000,

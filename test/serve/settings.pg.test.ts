@@ -25,13 +25,13 @@ test('SIGHUP takes new settings over, or refuses them with the reason while the 
 
   stand.settings(QUICK.replace("'*/2 * * * * *'", "'61 * * * *'"));
   served.signal('SIGHUP');
-  const refused = await says(served, 'settings not taken over: the old ones go on');
+  const refused = await says(served, 'settings not applied: the old ones stay in force');
   expect(refused.error).toContain(
     'logkeep.yaml: defaults.schedule: "61 * * * *": expected a cron expression',
   );
   stand.settings(`${QUICK}\ndata_dir: elsewhere\n`);
   served.signal('SIGHUP');
-  expect((await says(served, 'settings not taken over: the old ones go on', 2)).error).toContain(
+  expect((await says(served, 'settings not applied: the old ones stay in force', 2)).error).toContain(
     'data_dir: changed',
   );
   const ends = served.lines().filter(({ msg }) => msg === 'run ended').length;
@@ -40,7 +40,7 @@ test('SIGHUP takes new settings over, or refuses them with the reason while the 
 
   stand.settings(QUICK);
   served.signal('SIGHUP');
-  expect((await says(served, 'settings taken over')).streams).toEqual(['qstash.main', 'datadog.main']);
+  expect((await says(served, 'settings applied')).streams).toEqual(['qstash.main', 'datadog.main']);
   const end = Date.now();
   await coveredTo(stand, end, 30_000, () => served.said());
   served.signal('SIGTERM');

@@ -25,7 +25,6 @@ test('thousands of quick ticks leave no growing table and no growing memory', as
   const reported = new Map<string, () => void>();
   const job: Job = {
     name: 'sync',
-    help: '',
     perStream: false,
     schedule: '* * * * *',
     timeoutMs: 10_000,

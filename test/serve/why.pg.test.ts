@@ -83,6 +83,16 @@ describe('why, against a database that got there by itself', () => {
     await beatProcess(store.db, { holder: 'host:1:abc', version: '1', aliveMs: -1 });
     expect((await why()).cause).toBe('no_process');
     expect((await why({ settleMs: null })).cause).toBe('not_configured');
+    const beat = () => beatProcess(store.db, { holder: 'host:2:def', version: '1', aliveMs: 30_000 });
+    const known = async () =>
+      (await store.pool.query('select holder from logkeep.process order by 1')).rows.map(
+        ({ holder }) => holder,
+      );
+    await beat();
+    expect(await known()).toEqual(['host:1:abc', 'host:2:def']);
+    await store.pool.query(`update logkeep.process set alive_until = alive_until - interval '1 d'`);
+    await beat();
+    expect(await known(), 'one that died a day ago is forgotten').toEqual(['host:2:def']);
   });
 
   it('credentials that are refused: since the first refusal in a row', async () => {
@@ -158,7 +168,7 @@ describe('why, against a database that got there by itself', () => {
     await world.sync({ untilMs: Date.now() - HOUR });
     await store.pool.query(
       `with w as (insert into logkeep.sync_window (stream, fingerprint, from_time, to_time, holder, lease_until)
-        select stream, fingerprint, upper(covered), now(), 'host:9:dead', now() + interval '1 min' from logkeep.stream)
+        select stream, fingerprint, upper(covered), now(), 'host:9:dead', now() + interval '9 s' from logkeep.stream)
       insert into logkeep.run (stream, fingerprint, job, holder, started_at, alive_until)
       select stream, fingerprint, 'sync', 'host:9:dead', now() - interval '5 min', now() - interval '4 min' from logkeep.stream`,
     );
@@ -169,7 +179,7 @@ describe('why, against a database that got there by itself', () => {
     await world.endLeases();
     expect(await why()).toMatchObject({
       cause: 'no_process',
-      sentence: expect.stringMatching(/its last run ended without a word 5 min( \d+ s)? ago/),
+      sentence: expect.stringMatching(/its last run died without reporting 5 min( \d+ s)? ago/),
     });
   });
 

@@ -56,17 +56,17 @@ describe('one sentence says why a stream is where it is', () => {
     expect(why(statusOf({ behindMs: 5 * MINUTE }), { settleMs: 120_000 }).cause).toBe('caught_up');
   });
 
-  it('read less often than it was set to: how often, and that its quota carries no more', () => {
+  it('read less often than it was set to: how often, and that its quota allows no more', () => {
     const spread = { everyMs: 5_000, paceMs: 14_035 };
     expect(why(statusOf(), { spread })).toMatchObject({
       cause: 'caught_up',
       sentence:
-        'datadog.web is caught up: all until 08:56:40Z is stored; it is read every 14 s instead of every 5 s: its quota carries no more; nothing lost',
+        'datadog.web is caught up: all until 08:56:40Z is stored; it is read every 14 s instead of every 5 s: its quota allows no more; nothing lost',
     });
     expect(why(late(), { spread: { everyMs: 60_000, paceMs: 50 * MINUTE } })).toMatchObject({
       cause: 'paced',
       sentence: expect.stringMatching(
-        /^datadog\.web is 42 min behind because it is read every 50 min instead of every 1 min: its quota carries no more; next window /,
+        /^datadog\.web is 42 min behind because it is read every 50 min instead of every 1 min: its quota allows no more; next window /,
       ),
     });
     expect(why(late(), { spread, processes: 0 }).cause).toBe('no_process');
@@ -153,7 +153,7 @@ describe('one sentence says why a stream is where it is', () => {
 
   it('a run that has got nothing yet says since when it tries, and how often it tried again', () => {
     expect(why(late({ running: [runningOf({ retries: 2 })] })).sentence).toContain(
-      'because host:1:abc began to read 1 min ago and has tried 2 requests again',
+      'because host:1:abc began to read 1 min ago and has retried 2 requests',
     );
   });
 
@@ -170,7 +170,7 @@ describe('one sentence says why a stream is where it is', () => {
 
   it.each([
     ['done', 'its last run ended 2 h ago'],
-    ['crashed', 'its last run ended without a word 2 h ago'],
+    ['crashed', 'its last run died without reporting 2 h ago'],
     ['stopped', 'its last run was stopped 2 h ago'],
   ])('no process runs, the last run being %s: %s', (outcome, text) => {
     const lastSync = runOf({ outcome, finishedMs: NOW - 2 * HOUR });

@@ -427,6 +427,32 @@ describe('I11: our own credentials reach no error', () => {
     });
   }
 
+  test('nor does what is amiss in an answer of 200, whichever stream it begins with', async () => {
+    for (const begin of ['', 'toy.main: ', SECRET]) {
+      const { ask } = await open((_r, response) => json(response, {}));
+      const partial = () => {
+        throw new LogkeepError('protocol', `${begin}the answer warns: "${SECRET} may not read this"`);
+      };
+      const error = await failure(ask({}, partial));
+      expect(error).toMatchObject({
+        kind: 'protocol',
+        message: `toy.main: ${begin === SECRET ? '[credential]' : ''}the answer warns: "[credential] may not read this"`,
+      });
+      expect(inspect(error, { depth: 20, showHidden: true })).not.toContain(SECRET);
+    }
+  });
+
+  test('nor does a header that cannot be sent, which is wrong in the settings of the stream', async () => {
+    const { ask, stand } = await open((_r, response) => json(response, {}));
+    const error = await failure(ask({ headers: { authorization: `Bearer ${SECRET}\n` } }));
+    expect(error).toMatchObject({
+      kind: 'config',
+      message: expect.stringMatching(/^toy\.main: a setting cannot be sent in a request: expected/),
+    });
+    expect(inspect(error, { depth: 20, showHidden: true })).not.toContain(SECRET);
+    expect(stand.seen).toEqual([]);
+  });
+
   test('nor does an error of the network', async () => {
     const { ask } = await open((_r, response) => void response.destroy(), { retryMs: 1 });
     const shown = inspect(await failure(ask()), { depth: 20, showHidden: true });

@@ -40,7 +40,7 @@ test.each([
 ])('an answer that is no HTTP (%s) is trouble of the network, and is not quoted', async (_, answer) => {
   const error = await failureOf(answer);
   expect(error.kind).toBe('unavailable');
-  expect(error.message).toContain('the answer is no HTTP');
+  expect(error.message).toContain('the answer is not HTTP');
   expect(`${error.message} ${JSON.stringify(error)} ${String(error.cause)}`).not.toContain('private');
 });
 

@@ -1,5 +1,4 @@
 import type { Clock } from '../../src/clock.ts';
-import { silentLog } from '../../src/log.ts';
 import type { Cursor, Span, StreamId } from '../../src/model.ts';
 import { createRedactor } from '../../src/redact.ts';
 import { createHttp, type Http } from '../../src/sources/http.ts';
@@ -48,7 +47,7 @@ export function openStream(
       own: source.settings.parse(own),
       ...changes,
     },
-    { clock, log: silentLog, redactor: createRedactor(Buffer.alloc(32, 1)), http },
+    { clock, redactor: createRedactor(Buffer.alloc(32, 1)), http },
   );
   return { stream, http };
 }

@@ -5,6 +5,7 @@ import type { Ms, Span } from '../../src/model.ts';
 import type { RawPage } from '../../src/sources/chain.ts';
 import { type DatadogPage, readPages as readDatadog } from '../../src/sources/datadog/client.ts';
 import { type Transport, v1, v2 } from '../../src/sources/datadog/transport.ts';
+import type { Api } from '../../src/sources/exchange.ts';
 import { createHttp } from '../../src/sources/http.ts';
 import { readPages as readQstash } from '../../src/sources/qstash/client.ts';
 import { restOf } from '../../src/sync/rest.ts';
@@ -20,12 +21,17 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
-async function open(answer: Parameters<typeof serve>[0]) {
+async function open(answer: Parameters<typeof serve>[0], changes: Partial<Api> = {}) {
   const stand = await serve(answer);
   const http = createHttp({ clock: testClock({ leap: true, start: FROM + 200_000 }) });
   closers.push(stand.close, http.close);
   const gate = http.gate('toy', { concurrency: 2, spacingMs: 0, reserve: 0 });
-  return { http, url: stand.url, api: plainApi(gate, { maxBodyBytes: CAP }) };
+  return { http, url: stand.url, seen: stand.seen, api: plainApi(gate, { maxBodyBytes: CAP, ...changes }) };
+}
+
+async function openDatadog(transport: Transport, answer: Parameters<typeof serve>[0]) {
+  const search = { query: '*', indexes: [], storageTier: null };
+  return { ...(await open(answer)), apiKey: 'api', appKey: 'app', search, transport, pageSize: 10 };
 }
 
 /** Reads a window as the pump does: what an entry is in the way of is planned anew. Gives all that came, and the gaps. */
@@ -49,8 +55,8 @@ async function readAll(
         if ('readTo' in page) doneTo = page.readTo ?? doneTo;
       }
     } catch (error) {
-      if (!isFailure(error, 'oversize')) throw error;
-      const rest = restOf(order, window, doneTo, 'oversize', error.atMs);
+      if (!isFailure(error, 'oversize') && !isFailure(error, 'cursor')) throw error;
+      const rest = restOf(order, window, doneTo, error.kind === 'cursor' ? 'cursor' : 'oversize', error.atMs);
       if (rest === null) throw error;
       if (rest.oversize !== null) gaps.push(rest.oversize.from);
       windows.unshift(...rest.windows);
@@ -93,13 +99,10 @@ async function readLogs(
   check: (inside: readonly Log[], missing: readonly Log[], gaps: readonly Ms[]) => void,
 ): Promise<void> {
   let logs: readonly Log[] = [];
-  const access = {
-    ...(await open(answer(() => logs))),
-    apiKey: 'api',
-    appKey: 'app',
-    search: { query: '*', indexes: [], storageTier: null },
+  const access = await openDatadog(
     transport,
-  };
+    answer(() => logs),
+  );
   await fc.assert(
     fc.asyncProperty(places, fc.constantFrom(1, 4, 7, 50), async (all, pageSize) => {
       logs = all
@@ -133,6 +136,65 @@ for (const [name, transport] of Object.entries({ v1, v2 })) {
         },
       );
     }, 60_000);
+  }
+
+  for (const ahead of [true, false]) {
+    test(`Datadog ${name}: what comes or goes while a log beyond the cap is located${ahead ? ' behind another' : ''} has nothing claimed that was not read`, async () => {
+      const big = log(FROM + 500, 0, 'x'.repeat(CAP));
+      const sound = [
+        ...(ahead ? [log(FROM + 100)] : []),
+        ...Array.from({ length: 40 }, (_, n) => log(FROM + 3_000 + n)),
+        log(WINDOW.to),
+      ];
+      const inOrder = (logs: readonly Log[]) => logs.toSorted((a, b) => a.ms - b.ms);
+      const late = log(FROM + 400);
+      let requests = 0;
+      let moves: readonly (readonly Log[])[] = [];
+      let after = 0;
+      const logs = () => inOrder(moves[++requests > after ? 1 : 0] ?? []);
+      const access = await openDatadog(transport, holding(logs));
+      for (const later of [[...sound, big, late], sound]) {
+        moves = [[...sound, big], later];
+        // Until it moves too late to be noticed.
+        for (after = 1, requests = after + 1; requests > after; after += 1) {
+          requests = 0;
+          const came = new Set<unknown>();
+          let doneTo: Ms = FROM;
+          try {
+            for await (const page of readDatadog(access, { window: WINDOW, cursor: null, ...turn() })) {
+              for (const one of valuesOf(page.entries)) came.add((one as { id: string }).id);
+              doneTo = Math.max(doneTo, page.readTo ?? 0);
+            }
+          } catch (error) {
+            if (!isFailure(error, 'oversize') && !isFailure(error, 'cursor')) throw error;
+          }
+          const unread = sound.filter(({ id, ms }) => ms < doneTo && !came.has(id));
+          expect({ after, unread }).toEqual({ after, unread: [] });
+          if (later.includes(big)) expect(doneTo).toBeLessThanOrEqual(big.ms);
+        }
+      }
+    });
+  }
+
+  for (const inclusive of [true, false]) {
+    test(`Datadog ${name}, \`to\` ${inclusive ? 'inclusive' : 'exclusive'}: where a log beyond the cap at the window's end is on record, it is not looked for again`, async () => {
+      const logs = [log(FROM + 100), log(WINDOW.to - 1), log(WINDOW.to, 0, 'x'.repeat(CAP))];
+      const access = await openDatadog(
+        transport,
+        holding(() => logs, inclusive),
+      );
+      const came: string[] = [];
+      let doneTo: Ms | null = null;
+      const ask = { window: WINDOW, cursor: null, tooLongAtEnd: true, ...turn() };
+      for await (const page of readDatadog(access, ask)) {
+        came.push(...valuesOf(page.entries).map((one) => (one as { id: string }).id));
+        doneTo = page.readTo;
+      }
+      expect(came).toEqual([logs[0]?.id, logs[1]?.id]);
+      expect(doneTo).toBe(WINDOW.to);
+      // One tells whether the window holds its end, the others are the chain.
+      expect(access.seen.length).toBe(name === 'v1' ? 2 : 3);
+    });
   }
 
   test(`Datadog ${name}, where the API refuses windows of no length: nothing is missing but in gaps`, async () => {
@@ -170,19 +232,19 @@ function isOf(wanted: string | null, state: string): boolean {
 }
 
 /** An API that pages through `entries` in the reverse order of their writing. */
-function listing(entries: () => readonly Entry[]) {
+function listing(entries: () => readonly Entry[], least = 1) {
   return ({ url }: Seen, response: Parameters<typeof json>[0]): void => {
     const ask = (name: string) => url.searchParams.get(name) ?? '';
-    const after = ask('cursor') === '' ? -1 : Number(ask('cursor').split('-')[1]);
+    const after = ask('cursor') === '' ? -1 : Number(ask('cursor').split('_')[1]);
     const found = entries()
       .map((entry, index) => ({ entry, index }))
       .filter(({ entry }) => entry.time >= Number(ask('fromDate')) && entry.time <= Number(ask('toDate')))
       .filter(({ entry }) => isOf(ask('state') || null, entry.state))
       .filter(({ index }) => index > after);
-    const page = found.slice(0, Number(ask('count')));
+    const page = found.slice(0, Math.max(least, Number(ask('count'))));
     const last = page.at(-1);
     json(response, {
-      ...(found.length > page.length && last ? { cursor: `${last.entry.writtenMs}-${last.index}` } : {}),
+      ...(found.length > page.length && last ? { cursor: `${last.entry.writtenMs}_${last.index}` } : {}),
       events: page.map(({ entry }) => entry),
     });
   };
@@ -221,3 +283,83 @@ test('QStash: whatever is beyond the cap, its ms alone is given up, and of it on
     { numRuns: 60, seed: 20_261_122 },
   );
 }, 60_000);
+
+/** Entries one after the other, newest first. */
+function calm(count: number, size = 4, newestMs: Ms = FROM + 9_000, apartMs = 10): Entry[] {
+  return Array.from({ length: count }, (_, n) => {
+    const time = newestMs - n * apartMs;
+    return {
+      time,
+      writtenMs: time,
+      messageId: `msg_${newestMs}_${n}`,
+      state: 'CREATED',
+      body: 'x'.repeat(size),
+    };
+  });
+}
+
+async function readQstashAll(access: Awaited<ReturnType<typeof open>>, pageSize: number) {
+  const { came, gaps } = await readAll('descending', (window) =>
+    readQstash({ ...access, token: 't', filters: [], pageSize }, { window, cursor: null, ...turn() }),
+  );
+  return { came: new Set(came.map((one) => (one as Entry).messageId)), gaps };
+}
+
+test('QStash: an empty page, or another entry beyond the cap, that comes while one is located makes no gap where none is', async () => {
+  const big = calm(1, CAP, FROM + 4_000);
+  const late = calm(1, CAP, FROM + 5_000);
+  const [newer, older] = [calm(2), calm(2, 4, FROM + 3_000)];
+  const still = listing(() => [...newer, ...big, ...older]);
+  const moved = listing(() => [...newer, ...late, ...big, ...older]);
+  const empty: typeof still = ({ url }, response) => {
+    const at = (url.searchParams.get('cursor') ?? '_-1').split('_')[1];
+    json(response, { cursor: `empty_${at}`, events: [] });
+  };
+  let requests = 0;
+  let after = 0;
+  let isEmpty = true;
+  const access = await open((request, response) => {
+    requests += 1;
+    const answer = isEmpty ? (requests === after ? empty : still) : requests > after ? moved : still;
+    answer(request, response);
+  });
+  for (isEmpty of [true, false]) {
+    for (after = 1, requests = after; requests >= after; after += 2) {
+      requests = 0;
+      const { came, gaps } = await readQstashAll(access, 4);
+      const elsewhere = gaps.filter((ms) => ms !== FROM + 4_000 && (isEmpty || ms !== FROM + 5_000));
+      expect({ after, elsewhere, came: came.size }).toEqual({ after, elsewhere: [], came: 4 });
+      expect(gaps).toContain(FROM + 4_000);
+    }
+  }
+});
+
+test('QStash: where pages hold ten entries at least, whatever is asked, none of them is taken for too long', async () => {
+  const access = await open(listing(() => calm(20, 600, FROM + 9_000, 400), 10));
+  const { came, gaps } = await readQstashAll(access, 100);
+  expect({ came: came.size, gaps }).toEqual({ came: 20, gaps: [] });
+});
+
+test('a page that takes longer than `timeout` to come is asked for in smaller parts', async () => {
+  const all = calm(40, 4_000);
+  const page = listing(() => all);
+  const access = await open(
+    (request, response) => {
+      const held: Buffer[] = [];
+      const body = { end: (text: string) => held.push(Buffer.from(text)), writeHead: () => body };
+      page(request, body as never);
+      const [whole = Buffer.alloc(0)] = held;
+      response.writeHead(200, { 'content-length': whole.length });
+      // Half of what is asked for at first comes in time.
+      const parts = whole.length > 100_000 ? [whole.subarray(0, 10)] : [whole];
+      for (const part of parts) response.write(part);
+      if (parts[0] === whole) response.end();
+    },
+    { maxBodyBytes: 1_000_000, timeoutMs: 100, retryMs: 3_000 },
+  );
+  const { came } = await readQstashAll(access, 40);
+  expect(came.size).toBe(40);
+  const counts = access.seen.map(({ url }) => Number(url.searchParams.get('count')));
+  expect(counts.slice(0, 3)).toEqual([40, 20, 40]);
+  expect(counts.length).toBeLessThanOrEqual(5);
+});

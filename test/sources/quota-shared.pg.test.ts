@@ -323,7 +323,7 @@ describe('without the database', () => {
     await Promise.all(all);
     expect(server.state.most).toBeLessThanOrEqual(9);
     expect(said).toEqual([
-      'the quota plan is out of reach: requests go on with a careful share of what this process was told',
+      'the quota plan is out of reach: requests go on with a cautious share of what this process was told',
     ]);
     await gate.close();
     await away.end();

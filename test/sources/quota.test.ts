@@ -179,6 +179,30 @@ describe('while headers tell what is left', () => {
   });
 });
 
+describe('our clock, set back', () => {
+  // By less than the wait, and by more than all that passes here.
+  for (const backMs of [5_000, 3_600_000]) {
+    test(`by ${backMs} ms makes no wait longer, and what answers tell after it counts`, async () => {
+      const clock = testClock();
+      let back = 0;
+      const gate = createGate('toy', OPEN, {
+        clock: { ...clock, now: () => clock.now() - back },
+        random: () => 0.5,
+      });
+      await ask(gate, ok(allowance(0)));
+      const asked = [1, 2, 3].map(() => hold(gate));
+      await settle();
+      back = backMs;
+      await clock.advance(10_200);
+      expect(asked.map(({ sent }) => sent)).toEqual([true, false, false]);
+      asked[0]?.answer(ok(allowance(9)));
+      await settle();
+      expect(asked.map(({ sent }) => sent)).toEqual([true, true, true]);
+      expect(gate.quota()).toMatchObject({ remaining: 9, resetMs: clock.now() - back + 10_000 });
+    });
+  }
+});
+
 describe('a refusal', () => {
   test('with a reset waits for it and no longer', async () => {
     const clock = testClock();
@@ -387,6 +411,32 @@ test('requests of one credential keep the spacing between their starts', async (
       answered(ok());
     });
   }
+});
+
+test('a second stream of the credential spaces the requests of both, also after the first has waited', async () => {
+  const gate = createGate('toy', OPEN, { clock: systemClock });
+  // The second one waits for what the first one is told.
+  const held = [hold(gate), hold(gate)];
+  await settle();
+  expect(held.map(({ sent }) => sent)).toEqual([true, false]);
+  held[0]?.answer(ok(allowance(9)));
+  await settle();
+  expect(held[1]?.sent).toBe(true);
+  held[1]?.answer(ok(allowance(8)));
+  gate.tighten({ ...OPEN, spacingMs: 80 });
+  let startedAt: number | null = null;
+  for (let i = 0; i < 4; i++) {
+    await gate.run(turn(), async (answered) => {
+      startedAt ??= performance.now();
+      expect(performance.now() - startedAt).toBeGreaterThan(i * 80 - 5);
+      answered(ok(allowance(7 - i)));
+    });
+  }
+  gate.tighten({ ...OPEN, spacingMs: 20 });
+  await gate.run(turn(), async (answered) => {
+    expect(performance.now() - (startedAt ?? 0)).toBeGreaterThan(4 * 80 - 5);
+    answered(ok(allowance(3)));
+  });
 });
 
 test('of two streams with one credential the stricter settings hold', async () => {

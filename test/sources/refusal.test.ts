@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { LogkeepError, REMEDY } from '../../src/errors.ts';
 import { createHttp } from '../../src/sources/http.ts';
-import { type Refusal, refusalError } from '../../src/sources/refusal.ts';
+import { quote, type Refusal, refusalError, withoutSecrets } from '../../src/sources/refusal.ts';
 import { plainApi, serve, testClock, turn } from './stand.ts';
 
 /** Words by which a message tells its reader to do something. */
@@ -35,7 +35,7 @@ describe('what is said of a refusal tells what to do once, and what fits it', ()
     ],
     [
       { status: 400, text: '{"error":"no such state"}' },
-      'toy.main: the API answered 400: "no such state": expected filters that it takes (correct the address or the filters of the stream)',
+      'toy.main: the API answered 400: "no such state": expected filters that it accepts (correct the address or the filters of the stream)',
     ],
     [
       { status: 418, text: 'I am a teapot' },
@@ -43,7 +43,7 @@ describe('what is said of a refusal tells what to do once, and what fits it', ()
     ],
     [
       { status: 401 },
-      'toy.main: the API answered 401: check the token (correct the credentials as said; `logkeep check` tries them)',
+      'toy.main: the API answered 401: check the token (fix the credentials as described above; `logkeep check` tries them)',
     ],
     [
       { status: 503 },
@@ -100,11 +100,21 @@ describe('what is said of an answer that is no JSON', () => {
     ['', 'toy.main: the body (0 bytes) is no complete JSON'],
     [
       ' \n<!doctype html><title>Sign in</title>',
-      'toy.main: the body (39 bytes) is a web page, no JSON: expected the API itself, and no proxy or sign-in between',
+      'toy.main: the body (39 bytes) is a web page, not JSON: expected the API itself, not a proxy or sign-in page',
     ],
   ])('%j: what it is, and no promise that it is tried again', async (body, expected) => {
     const error = await failureOf(body);
     expect(error).toMatchObject({ kind: 'unavailable', message: expected });
     expect(line(error)).not.toMatch(/is tried again|nothing:/);
   });
+});
+
+test('I11: no part of a credential stays where a quotation was cut off within it', () => {
+  const secret = 's3cret/token+value=';
+  for (const form of [secret, encodeURIComponent(secret), Buffer.from(secret).toString('base64')]) {
+    for (let before = 170; before < 200; before++) {
+      const quoted = quote(`${'-'.repeat(before)}${form} may not read`);
+      expect(withoutSecrets(`it warns: "${quoted}"`, [secret])).not.toContain(form.slice(0, 3));
+    }
+  }
 });

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { Clock } from '../../src/clock.ts';
 import type { Api } from '../../src/sources/exchange.ts';
 import type { QuotaGate, Turn } from '../../src/sources/quota.ts';
-import { createMeter } from '../../src/sources/stream.ts';
+import { createMeter } from '../../src/sources/source.ts';
 
 /** A request as the server saw it. */
 export interface Seen {

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { inTransaction, retried } from '../../src/store/connection.ts';
-import { mayPass, naming, openStore } from '../../src/store/database.ts';
+import { asDatabaseError, mayPass, naming, openStore } from '../../src/store/database.ts';
 import { createDatabase, startPrivateServer } from '../postgres.ts';
 
 test('a server that dies under connections in use fails their queries, and does not end the process', async () => {
@@ -30,7 +30,10 @@ test('a server that dies under connections in use fails their queries, and does 
     const ended = Promise.allSettled(busy);
     await delay(300);
     await server.restart('immediate');
-    expect((await ended).map(({ status }) => status)).toEqual(busy.map(() => 'rejected'));
+    // What pg says of it tells that the same may succeed over another connection.
+    expect((await ended).map((one) => one.status === 'rejected' && mayPass(one.reason))).toEqual(
+      busy.map(() => true),
+    );
     expect((await store.pool.query('select 7 as n')).rows).toEqual([{ n: 7 }]);
     expect(uncaught).toEqual([]);
   } finally {
@@ -39,6 +42,52 @@ test('a server that dies under connections in use fails their queries, and does 
     await server.stop();
   }
 }, 30_000);
+
+test.each([
+  ['Connection terminated', true],
+  ['Connection terminated unexpectedly', true],
+  ['Connection terminated due to connection timeout', true],
+  ['timeout expired', true],
+  ['timeout exceeded when trying to connect', true],
+  ['Client has encountered a connection error and is not queryable', true],
+  ['Client was closed and is not queryable', true],
+  ['Received unexpected commandComplete message from backend.', true],
+  ['SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string', false],
+])(
+  'pg gives no code with "%s": a failure of the database all the same, which may pass: %s',
+  (words, passes) => {
+    const error = new Error(words);
+    expect(mayPass(error)).toBe(passes);
+    expect(asDatabaseError('count', error)).toMatchObject({
+      kind: 'database',
+      message: `count: ${words}`,
+      cause: error,
+    });
+  },
+);
+
+// A laptop that slept in the middle of a transaction is told so as it wakes.
+test.each(['25P03', '25P04', '57P05'])(
+  'a session that its server ended for its idleness or its length (%s) is a failure that may pass',
+  (code) => {
+    expect(mayPass(Object.assign(new Error('terminating connection'), { code }))).toBe(true);
+  },
+);
+
+test.each([
+  new TypeError("Cannot read properties of undefined (reading 'from')"),
+  Object.assign(new TypeError('The "data" argument must be a string'), { code: 'ERR_INVALID_ARG_TYPE' }),
+  new Error('expected a window of whole hours'),
+  new Error('Cannot use a pool after calling end on the pool'),
+])('%s is a bug: neither tried again nor called a failure of the database', async (bug) => {
+  let tries = 0;
+  const work = () => {
+    tries += 1;
+    return Promise.reject(bug);
+  };
+  await expect(naming('count', () => retried(work))).rejects.toBe(bug);
+  expect(tries).toBe(1);
+});
 
 test('a breach of the protocol that Postgres itself complains of is a bug; a pooler says the same of a server that went away', async () => {
   const { url, drop } = await createDatabase();
@@ -55,6 +104,22 @@ test('a breach of the protocol that Postgres itself complains of is a bug; a poo
   // All that PgBouncer's answer holds.
   const pooler = Object.assign(new Error('server conn crashed?'), { severity: 'FATAL', code: '08P01' });
   expect(mayPass(pooler)).toBe(true);
+});
+
+test('a server without TLS is a failure of the database, which waiting will not cure', async () => {
+  const { url, drop } = await createDatabase();
+  const store = openStore(`${url}?sslmode=require`);
+  try {
+    const failure = await naming('count', () => store.pool.query('select 1')).catch((error) => error);
+    expect(failure).toMatchObject({
+      kind: 'database',
+      message: expect.stringMatching(/does not support SSL/),
+    });
+    expect(mayPass(failure.cause)).toBe(false);
+  } finally {
+    await store.close();
+    await drop();
+  }
 });
 
 test('a server that is out of room for locks is asked again: others let theirs go; what is said of it names the remedy', async () => {

@@ -148,10 +148,14 @@ test('the second start finds data and port of the first, and each last user stop
   await first.leave();
   await expect(query(first.url, 'select')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   expect((await stat(join(dir, 'cluster', 'password'))).mode & 0o777).toBe(0o600);
+  // What the server has said grows with every start.
+  const log = join(dir, 'cluster', 'server.log');
+  await writeFile(log, Buffer.alloc(5_000_001, ' '));
 
   const second = await open({ dir });
   expect(second.url).toBe(first.url);
   expect(await query(second.url, 'select n from kept')).toEqual([{ n: 7 }]);
+  expect((await stat(log)).size).toBeLessThan(100_000);
 });
 
 test('nobody gets in without the password', async () => {
@@ -333,7 +337,7 @@ test('a folder that cannot be written is named, with what to do', async () => {
 test('data of another major version is refused and left alone', async () => {
   const dir = await usedFolder();
   await writeFile(join(dir, 'cluster', 'data', 'PG_VERSION'), '17\n');
-  await expect(open({ dir })).rejects.toThrow(/was made by PostgreSQL 17, this logkeep brings 18/);
+  await expect(open({ dir })).rejects.toThrow(/was made by PostgreSQL 17, this logkeep comes with 18/);
 });
 
 test('a server that cannot start says why', async () => {

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
 import type { App } from '../../src/app.ts';
 import type { Row } from '../../src/sources/source.ts';
-import { createMeter } from '../../src/sources/stream.ts';
+import { createMeter } from '../../src/sources/source.ts';
 import { withClient } from '../../src/store/connection.ts';
 import { askKnown, type Known } from '../../src/store/loader.ts';
 import { keep } from '../sources/entries.ts';
@@ -117,7 +117,8 @@ test.each(['qstash.main', 'datadog.main'] as const)(
     const [result] = await world.sync({ again: WINDOW });
     expect(result?.totals).toMatchObject({ fresh: gone.length, known: all.length - gone.length });
     expect(await stored()).toEqual(all);
-    expect((await rollbacks()) - before).toBe(1);
+    // The batch itself, and mostly the copy of the one behind it, which gives its connection back.
+    expect([1, 2]).toContain((await rollbacks()) - before);
   },
 );
 

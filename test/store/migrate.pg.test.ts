@@ -60,7 +60,7 @@ test('a migration that fails leaves nothing half done, and the next try goes thr
   );
   expect(left.map(({ relname }) => relname)).toEqual(['datadog_log', 'migration', 'migration_lock']);
   const store = openStore(url);
-  expect(await pendingMigrations(store.db as never)).toEqual(NAMES);
+  expect(await pendingMigrations(store.db)).toEqual(NAMES);
   await store.close();
   await rows(url, 'drop table logkeep.datadog_log');
   expect(await migrateToLatest(url)).toEqual(NAMES);
@@ -118,6 +118,31 @@ test('a message is found by its id alone, in a database of before too, and merge
       `insert into logkeep.qstash_message select * from logkeep.qstash_message on conflict (stream, message_id) do nothing`,
     ),
   ).toContain('Conflict Arbiter Indexes: qstash_message_pkey');
+});
+
+test('a migration lets others pass, names who is in its way, and goes through once they are done', async () => {
+  const { url } = await database(createMigratedDatabase);
+  await rows(url, `delete from logkeep.migration where name >= '0011'`);
+  await withClient(url, async (reader) => {
+    await reader.query(`set application_name = 'a long look'; begin; select from logkeep.qstash_message`);
+    const { rows: own } = await reader.query<{ pid: number }>('select pg_backend_pid() as pid');
+    const named = expect.stringMatching(
+      new RegExp(
+        `in use: pid ${own[0]?.pid} \\(a long look of \\w+, idle in transaction for \\d+ s\\); end them`,
+      ),
+    );
+    await expect(migrateToLatest(url, { lockMs: 50, tries: 2 })).rejects.toMatchObject({
+      kind: 'database',
+      message: named,
+    });
+    const told: string[] = [];
+    const migrating = migrateToLatest(url, { lockMs: 200, onWait: (text) => told.push(text) });
+    await expect.poll(() => told).toEqual([named]);
+    expect(await rows(url, 'select from logkeep.qstash_message')).toEqual([]);
+    await reader.query('commit');
+    expect(await migrating).toEqual(NAMES.filter((name) => name >= '0011'));
+    expect(told).toHaveLength(1);
+  });
 });
 
 /** What other tools query, so it stays. */

@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type pg from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { syncStreams } from '../../src/operations/sync.ts';
+import type { App } from '../../src/app.ts';
+import { LogkeepError } from '../../src/errors.ts';
+import { type SyncAsk, syncStreams } from '../../src/operations/sync.ts';
 import { accountFor, freePort } from '../../src/store/cluster.ts';
 import { withClient } from '../postgres.ts';
 import { difference, NO_DIFFERENCE, onceEach, storedDatadog, storedQstash } from '../stored.ts';
@@ -81,25 +83,52 @@ test('a sync names no statement, holds no lock beyond its transactions, and sets
   await expectComplete();
 });
 
-test('each transaction may meet a connection that knows nothing of the ones before', async () => {
-  // What a pooler in transaction mode does at worst: before each transaction, everything of the session is gone.
-  const app = await world.open();
-  const { pool } = app.store;
+/** Before each transaction `begin` is done to its connection; `size` of them at most are out at once, if said. */
+function behindPooler(
+  pool: pg.Pool,
+  { size = Number.POSITIVE_INFINITY, begin = async () => {} }: PoolerHabits,
+): void {
   const connect = pool.connect.bind(pool) as () => Promise<pg.PoolClient>;
-  let forgotten = 0;
-  const forgetful = async (): Promise<pg.PoolClient> => {
+  const waiting: (() => void)[] = [];
+  let free = size;
+  const take = async (): Promise<pg.PoolClient> => {
+    if (free === 0) await new Promise<void>((resolve) => waiting.push(resolve));
+    else free -= 1;
     const client = await connect();
-    await client.query('discard all');
-    forgotten += 1;
+    const { release } = client;
+    client.release = (error) => {
+      release(error);
+      const next = waiting.shift();
+      if (next === undefined) free += 1;
+      else next();
+    };
+    await begin(client);
     return client;
   };
   Object.assign(pool, {
     connect: (done?: (error: Error | undefined, client?: pg.PoolClient, release?: unknown) => void) => {
-      if (done === undefined) return forgetful();
-      forgetful().then(
+      if (done === undefined) return take();
+      take().then(
         (client) => done(undefined, client, client.release),
         (error: Error) => done(error),
       );
+    },
+  });
+}
+
+interface PoolerHabits {
+  readonly size?: number;
+  readonly begin?: (client: pg.PoolClient) => Promise<void>;
+}
+
+test('each transaction may meet a connection that knows nothing of the ones before', async () => {
+  // What a pooler in transaction mode does at worst: before each transaction, everything of the session is gone.
+  const app = await world.open();
+  let forgotten = 0;
+  behindPooler(app.store.pool, {
+    begin: async (client) => {
+      await client.query('discard all');
+      forgotten += 1;
     },
   });
   const results = await syncStreams(app, askOf());
@@ -112,15 +141,59 @@ test('each transaction may meet a connection that knows nothing of the ones befo
   await expectComplete();
 });
 
+/** Some more of both, of which a part in the middle is stored already, though it counts as never read. */
+async function storeMiddle(): Promise<void> {
+  world.sandbox.qstash.history({ from: START - HOUR, to: START - 60_000, messages: 80 });
+  world.sandbox.datadog.history({ from: START - HOUR, to: START - 180_000, logs: 240 });
+  const middle = { since: { atMs: START - HOUR * 0.75 }, untilMs: START - HOUR / 2 };
+  await world.sync(middle);
+  await world.query(`update logkeep.stream set covered = '{}', young = '{}'`);
+}
+
+/** Syncs, and stops when `batches` are stored; gives how each stream ended, and how long it took to from then on. */
+async function syncUntil(app: App, batches: number): Promise<{ outcomes: string[]; stoppedMs: number }> {
+  const stop = new AbortController();
+  let stored = 0;
+  let stoppedAt = Number.POSITIVE_INFINITY;
+  const watch: SyncAsk['watch'] = (_, { kind }) => {
+    if (kind === 'stored') stored += 1;
+    if (stored !== batches || stop.signal.aborted) return;
+    stop.abort(new LogkeepError('aborted', 'that is enough'));
+    stoppedAt = performance.now();
+  };
+  const results = await syncStreams(app, askOf({ signal: stop.signal, watch }));
+  const outcomes = results.map(({ outcome, error }) => error?.message ?? outcome);
+  return { outcomes, stoppedMs: performance.now() - stoppedAt };
+}
+
+test.each([1, 2])(
+  'with %i server connection(s) no batch waits, holding one, for a batch that needs one; an abort is heard',
+  async (size) => {
+    await storeMiddle();
+    for (const [batches, outcome] of [
+      [9, 'stopped'],
+      [Number.POSITIVE_INFINITY, 'done'],
+    ] as const) {
+      const app = await world.open();
+      behindPooler(app.store.pool, { size });
+      const { outcomes, stoppedMs } = await syncUntil(app, batches);
+      await app.close();
+      expect(outcomes).toEqual([outcome, outcome]);
+      if (outcome === 'stopped') expect(stoppedMs).toBeLessThan(1_000);
+    }
+    await expectComplete();
+  },
+);
+
 const pooler = (process.env.PATH ?? '')
   .split(delimiter)
   .concat('/usr/sbin')
   .map((folder) => join(folder, 'pgbouncer'))
   .find(existsSync);
 
-// Users' machines mostly have none, and the two tests above ask for the same.
+// Users' machines mostly have none, and the tests above ask for the same.
 test.skipIf(pooler === undefined)(
-  'through a real PgBouncer in transaction mode with two connections, both streams are read to the end',
+  'through a real PgBouncer in transaction mode with one connection, both streams are read to the end',
   async () => {
     const folder = await mkdtemp(join(tmpdir(), 'logkeep-pooler-'));
     await chmod(folder, 0o755);
@@ -130,7 +203,7 @@ test.skipIf(pooler === undefined)(
     await writeFile(
       join(folder, 'pgbouncer.ini'),
       `[databases]\n${database} = host=${hostname} port=${server || 5432} user=${username}${password === '' ? '' : ` password=${password}`}\n` +
-        `[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = ${port}\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 2\nunix_socket_dir =\n`,
+        `[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = ${port}\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 1\nunix_socket_dir =\n`,
     );
     const account = await accountFor(folder);
     const child = spawn(pooler ?? 'pgbouncer', ['-q', join(folder, 'pgbouncer.ini')], {
@@ -138,6 +211,7 @@ test.skipIf(pooler === undefined)(
       ...(account === null ? {} : { uid: account.uid, gid: account.gid }),
     });
     try {
+      await storeMiddle();
       const url = new URL(world.url);
       url.hostname = '127.0.0.1';
       url.port = String(port);

@@ -5,7 +5,7 @@ import { loadConfig } from '../../src/config.ts';
 import { silentLog } from '../../src/log.ts';
 import type { JobKind } from '../../src/model.ts';
 import { SOURCES } from '../../src/sources/list.ts';
-import { createMeter } from '../../src/sources/stream.ts';
+import { createMeter } from '../../src/sources/source.ts';
 import { PRIORITY } from '../../src/sync/priority.ts';
 
 /**

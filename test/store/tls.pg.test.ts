@@ -87,7 +87,7 @@ test('sync works over TLS; where it cannot, sync and check say what to do, in on
     const untrusting = { DATABASE_URL: address('sslmode=require') };
     const refused = await desk.run('sync', untrusting);
     expect(refused.code).toBe(1);
-    expect(refused.err).toMatch(/^logkeep: .*sslmode=no-verify to encrypt without proof of who answers/);
+    expect(refused.err).toMatch(/^logkeep: .*sslmode=no-verify to encrypt without verifying the server/);
     expect(refused.err).not.toMatch(/warning/i);
     const checked = await desk.run('check --json', untrusting);
     expect(checked.code).toBe(1);
@@ -95,7 +95,7 @@ test('sync works over TLS; where it cannot, sync and check say what to do, in on
       level: 'trouble',
       subject: 'database',
       found: expect.stringMatching(/^database_url: self.signed certificate.*sslrootcert=FILE/),
-      remedy: 'correct the address as said above',
+      remedy: 'fix the address as described above',
     });
 
     const missing = { DATABASE_URL: address('sslmode=verify-full&sslrootcert=nowhere') };

@@ -1,11 +1,11 @@
 import { afterEach, expect, test } from 'vitest';
 import type { Span } from '../../src/model.ts';
 import {
-  askForBackfill,
   type BackfillAsk,
   type BackfillResult,
   backfillStream,
-  dropBackfills,
+  cancelBackfills,
+  requestBackfill,
 } from '../../src/operations/backfill.ts';
 import { previewBackfill } from '../../src/operations/backfill-status.ts';
 import { syncStreams } from '../../src/operations/sync.ts';
@@ -47,8 +47,8 @@ async function backfill(
   const app = await world.open(changes);
   const { span, drop, ...rest } = ask;
   try {
-    if (drop === true) for (const open of app.streams) await dropBackfills(app, open);
-    if (span !== undefined) for (const open of app.streams) await askForBackfill(app, open, span);
+    if (drop === true) for (const open of app.streams) await cancelBackfills(app, open);
+    if (span !== undefined) for (const open of app.streams) await requestBackfill(app, open, span);
     const given: BackfillAsk = { ...askOf(), ...rest };
     return await Promise.all(app.streams.map((open) => backfillStream(app, open, given)));
   } finally {
@@ -263,7 +263,7 @@ test('it goes on beside the live sync, in several windows at once, oldest first'
   const app = await world.open();
   const windows: Span[] = [];
   for (const open of app.streams)
-    await askForBackfill(app, open, { from: ago(10 * HOUR), to: ago(2 * HOUR) });
+    await requestBackfill(app, open, { from: ago(10 * HOUR), to: ago(2 * HOUR) });
   const [live, ...old] = await Promise.all([
     syncStreams(app, askOf()),
     ...app.streams.map((open) =>
@@ -317,7 +317,7 @@ test('a backfill that is cancelled while another process reads it stops there, a
     })
     .not.toEqual([]);
   const app = await world.open();
-  for (const open of app.streams) expect(await dropBackfills(app, open)).toBe(1);
+  for (const open of app.streams) expect(await cancelBackfills(app, open)).toBe(1);
   await app.close();
   const [result] = await running;
   expect(outcomes([result as BackfillResult])).toEqual([DONE]);
@@ -366,7 +366,7 @@ test('what a backfill left idle of the time that sync owes, sync reads: nothing 
   let allowance = 4;
   const span = { from: ago(2 * HOUR), to: ago(HOUR) };
   const app = await world.open();
-  for (const open of app.streams) await askForBackfill(app, open, span);
+  for (const open of app.streams) await requestBackfill(app, open, span);
   await app.close();
   await backfill({ mayRequest: () => allowance-- > 0 });
   const idle = await world.query<{ job: string }>('select job from logkeep.sync_window');
@@ -376,4 +376,39 @@ test('what a backfill left idle of the time that sync owes, sync reads: nothing 
   expect(await world.query('select * from logkeep.sync_window')).toEqual([]);
   expect(await world.query('select * from logkeep.gap')).toEqual([]);
   await expectStored(ago(2 * HOUR), START);
+});
+
+test('a look at what is still wanted does not outlive the backfill: its app is closed after it', async () => {
+  await made({ streams: ['datadog.main'], wrap: pageIsBatch });
+  const app = await world.open();
+  const [open] = app.streams as [(typeof app.streams)[number]];
+  await requestBackfill(app, open, { from: ago(2 * HOUR), to: ago(HOUR) });
+  const { pool } = app.store;
+  const query = pool.query.bind(pool) as (...given: unknown[]) => Promise<unknown>;
+  const { now } = performance;
+  let looks = 0;
+  let underWay = 0;
+  const slowly = async (text: unknown, ...values: unknown[]) => {
+    if (!String(text).includes(' as backfills')) return query(text, ...values);
+    underWay += 1;
+    // The second one is a reader's; the others are waited for anyway.
+    if (++looks === 2) await new Promise((resolve) => setTimeout(resolve, 700));
+    return query(text, ...values).finally(() => {
+      underWay -= 1;
+    });
+  };
+  Object.assign(pool, { query: slowly });
+  try {
+    await backfillStream(app, open, {
+      ...askOf(),
+      readers: 1,
+      watch: () => {
+        performance.now = () => now.call(performance) + 10_000;
+      },
+    });
+    expect({ looks: looks > 2, underWay }).toEqual({ looks: true, underWay: 0 });
+  } finally {
+    performance.now = now;
+    await app.close();
+  }
 });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Span } from '../../src/model.ts';
-import { splitToOutrun, type Walk } from '../../src/sync/outrun.ts';
+import { splitToOutrun, type TimedWalk } from '../../src/sync/outrun.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
@@ -9,7 +9,7 @@ const HOUR = 60 * MINUTE;
 const NOW = Date.UTC(2026, 4, 20, 12, 0, 0);
 
 /** A day's window, ten minutes from expiry, of which an hour took ten minutes: the rest would take almost four hours. */
-const SLOW: Walk = {
+const SLOW: TimedWalk = {
   window: { from: NOW - 24 * HOUR, to: NOW },
   timedFromMs: NOW,
   reachedMs: NOW - HOUR,

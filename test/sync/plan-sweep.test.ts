@@ -53,6 +53,17 @@ test('what was never read, what is settled and what is in hand is not swept', ()
   ]);
 });
 
+test('an entry beyond the body cap is not swept, nor met by the windows beside it', () => {
+  const at = { from: 60 * HOUR + 866, to: 60 * HOUR + 867 };
+  const covered = subtract(progress.covered, [at]);
+  for (const state of [{ covered }, { oversize: [at] }]) {
+    const windows = planSweep({ ...progress, ...state }, ask);
+    expect(intersect(windows, [at])).toEqual([]);
+    expect(windows.reduce((sum, { from, to }) => sum + to - from, 0)).toBe(length(windows));
+    expect(windows.some(({ from }) => from === at.to)).toBe(true);
+  }
+});
+
 test('a run plans once, so that what goes on bringing new entries does not keep it for ever', () => {
   expect(planSweep(progress, { ...ask, round: 1 })).toEqual([]);
 });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Span, Spans } from '../../src/model.ts';
 import type { Progress } from '../../src/sync/ledger.ts';
-import { type Ask, planWindows } from '../../src/sync/plan.ts';
+import { type Ask, planWindows, tailAlone } from '../../src/sync/plan.ts';
 import { intersect, length, subtract, union } from '../../src/sync/spans.ts';
 
 const S = 1_000;
@@ -85,6 +85,30 @@ test('what is known to be expired or beyond the cap is not asked for again', () 
     { from: 300 * S, to: 500 * S },
     { from: 500 * S + 1, to: 1_000 * S },
   ]);
+});
+
+test('of the overlap only what lies behind an entry beyond the cap is read with the tail, and the rest once it is ripe', () => {
+  const [before, behind] = [
+    { from: 0, to: 850 * S },
+    { from: 850 * S + 1, to: 900 * S },
+  ];
+  const state = { ...progress, oversize: [{ from: 850 * S, to: 850 * S + 1 }], overlapEntries: 99 };
+  const young = [{ from: 800 * S, to: 850 * S }, behind];
+  const tail = { from: 850 * S + 1, to: 1_000 * S };
+  expect(planWindows({ ...state, covered: [before, behind], young }, ask)).toEqual([tail]);
+  const covered = [before, { ...behind, to: 1_200 * S }];
+  expect(planWindows({ ...state, covered, young }, { ...ask, targetMs: 1_250 * S })).toEqual([
+    { from: 800 * S, to: 850 * S },
+    { from: 850 * S + 1, to: 900 * S },
+    { from: 1_100 * S, to: 1_250 * S },
+  ]);
+});
+
+test('an entry beyond the cap that came into time read young keeps no re-read due for ever', () => {
+  const at = { from: 500 * S, to: 500 * S + 1 };
+  const state = { ...progress, covered: [{ from: 0, to: 990 * S }], young: [at], overlapEntries: 100 };
+  expect(tailAlone({ ...state, oversize: [at] }, ask)).toBe(10 * S);
+  expect(planWindows({ ...state, oversize: [at] }, ask)).toEqual([{ from: 990 * S, to: 1_000 * S }]);
 });
 
 test('a span asked for again is read although it is covered, and an entry that was beyond the cap gets its chance', () => {

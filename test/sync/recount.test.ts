@@ -37,7 +37,7 @@ test('whatever is stored, the windows are the span, in whole seconds, a day each
         expect(union(windows)).toEqual([span]);
         expect(windows.every(({ from, to }) => to > from && from % S === 0 && to % S === 0)).toBe(true);
         expect(windows.reduce((sum, { from, to }) => sum + to - from, 0)).toBe(span.to - span.from);
-        expect(windows.every(({ from, to }) => to - from <= 25 * HOUR)).toBe(true);
+        expect(windows.every(({ from, to }) => to - from <= 24 * HOUR)).toBe(true);
       },
     ),
   );

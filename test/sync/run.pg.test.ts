@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import type { Clock } from '../../src/clock.ts';
 import { LogkeepError } from '../../src/errors.ts';
+import { readStream } from '../../src/operations/read.ts';
 import { syncStreams } from '../../src/operations/sync.ts';
 import type { Stream } from '../../src/sources/source.ts';
 import type { RunEvent } from '../../src/sync/run.ts';
@@ -256,3 +257,34 @@ test('Postgres that crashes and comes back in the middle of a run costs the run 
     await server.stop();
   }
 }, 60_000);
+
+test('a bug in what plans the windows is thrown as it is, at once, and recorded as a bug', async () => {
+  await made({ streams: ['qstash.main'] });
+  const app = await world.open();
+  const bug = new Error('expected a window of whole hours');
+  let plans = 0;
+  try {
+    const reading = readStream(app, app.streams[0] as (typeof app.streams)[number], {
+      job: 'sync',
+      plan: () => {
+        plans += 1;
+        throw bug;
+      },
+      askedFrom: START - HOUR,
+      leadMs: 0,
+      untilMs: null,
+      again: null,
+      settlesAfterMs: null,
+      signal: new AbortController().signal,
+      mayRequest: () => true,
+      watch: () => {},
+    });
+    await expect(reading).rejects.toBe(bug);
+    expect(plans).toBe(1);
+    expect(await world.query('select outcome, error_kind, error from logkeep.run')).toEqual([
+      { outcome: 'failed', error_kind: 'bug', error: bug.message },
+    ]);
+  } finally {
+    await app.close();
+  }
+});

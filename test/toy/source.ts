@@ -8,6 +8,7 @@ import { readEntries } from '../../src/sources/entries.ts';
 import { idFlaw, isObject, rawText, timeFlaw } from '../../src/sources/entry.ts';
 import type { Http } from '../../src/sources/http.ts';
 import {
+  createMeter,
   isRow,
   type Meter,
   type OpenOptions,
@@ -17,7 +18,7 @@ import {
   type Stream,
   type StreamSettings,
 } from '../../src/sources/source.ts';
-import { createMeter, fingerprintOf, skewOf } from '../../src/sources/stream.ts';
+import { fingerprintOf, skewOf } from '../../src/sources/stream.ts';
 import { apiUrl, secret, text } from '../../src/sources/values.ts';
 import { tables } from './table.ts';
 

@@ -33,16 +33,29 @@ test('a local clock three days behind puts no sound entry into quarantine', asyn
   );
 });
 
-test('one answer with a wrong Date does not declare lost for good what can be read', async () => {
-  await made({ settings: { since: { agoMs: 2 * HOUR } } });
-  world.sandbox.qstash.history({ from: START - HOUR, to: START - 10 * MINUTE, messages: 10 });
-  world.sandbox.faults.next('qstash', { kind: 'wrong_date', byMs: 30 * DAY });
-  let n = 1;
-  await world.sync({ mayRequest: () => n-- > 0 });
-  await world.sync();
-  await world.sync();
-  expect(await world.query('select kind from logkeep.gap')).toEqual([]);
-});
+for (const [byMs, requests] of [
+  [30 * DAY, 1],
+  [30 * DAY, 9],
+  [HOUR, 9],
+] as const) {
+  test(`a first answer, of at most ${requests}, whose Date is ${byMs / HOUR} h ahead does not declare lost for good, nor never asked for, what can be read`, async () => {
+    await made({ settings: { since: { agoMs: 2 * HOUR } } });
+    world.sandbox.qstash.history({ from: START - 110 * MINUTE, to: START - 10 * MINUTE, messages: 10 });
+    world.sandbox.faults.next('qstash', { kind: 'wrong_date', byMs });
+    let n: number = requests;
+    await world.sync({ mayRequest: () => n-- > 0 });
+    await world.sync();
+    world.clock.advance(MINUTE);
+    await world.sync();
+    expect(await world.query('select kind from logkeep.gap')).toEqual([]);
+    const [row] = await world.query<{ asked_from: Date; n: number }>(
+      'select asked_from, (select count(*)::int from logkeep.qstash_log) as n from logkeep.stream',
+    );
+    // By the first of the next answers.
+    expect(Number(row?.asked_from)).toBeLessThanOrEqual(NOW - 2 * HOUR + MINUTE);
+    expect(row?.n).toBe(world.sandbox.qstash.truth().length);
+  });
+}
 
 test('v1 after v2 with a window open goes on without loss', async () => {
   await made({ streams: ['datadog.main'], settings: { since: { agoMs: 2 * HOUR }, pageSize: 10 } });

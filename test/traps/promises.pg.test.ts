@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Clock } from '../../src/clock.ts';
 import { auditStream, isSound } from '../../src/operations/audit.ts';
-import { askForBackfill, backfillStream } from '../../src/operations/backfill.ts';
+import { backfillStream, requestBackfill } from '../../src/operations/backfill.ts';
 import { openLedger } from '../../src/store/progress.ts';
 import { spansOf, sweep } from '../sync/sweeping.ts';
 import { askOf, createWorld, START, type World, type WorldOptions } from '../world.ts';
@@ -74,7 +74,7 @@ describe('a clock that is wrong for a while', () => {
     const app = await world.open();
     const open = app.streams[0] as (typeof app.streams)[number];
     const span = { from: START - 2.9 * DAY, to: START - 2 * DAY };
-    await askForBackfill(app, open, span);
+    await requestBackfill(app, open, span);
     const result = await backfillStream(app, open, askOf());
     await app.close();
     expect(result).toMatchObject({ outcome: 'done', error: null });

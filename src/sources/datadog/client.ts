@@ -4,7 +4,7 @@ import { EMPTY_SPAN, exceedsCap, type RawPage, readChain } from '../chain.ts';
 import { NO_ENTRIES } from '../entries.ts';
 import type { ReadOptions } from '../source.ts';
 import { decodeId } from './id.ts';
-import { locate, readFromBehind } from './locate.ts';
+import { holdsEnd, locate, readFromBehind } from './locate.ts';
 import { firstTime, idOf, lastTime, logAt } from './place.ts';
 import { type DatadogAccess, requestPage } from './request.ts';
 
@@ -37,6 +37,9 @@ export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGe
   let given = false;
   let full = false;
   const { clock } = access.http;
+  // Where the window holds its end, the log that is on record there would be met and located again.
+  const endsBefore = o.tooLongAtEnd === true && (await holdsEnd(access, o));
+  const asked = endsBefore ? { from: o.window.from, to: o.window.to - 1 } : o.window;
   let cursorAt = clock.now() - (o.cursorAgeMs ?? 0);
   let claimable: Ms | null = null;
   // Planned anew, the window would begin where this chain began: with waits beyond the age it would never end. Then an
@@ -63,14 +66,14 @@ export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGe
       if (!given || (old && !stuck())) return false;
       if (!ordered || lastMs === null || lastMs + 1 >= o.window.to) return !old;
       if (!full && !old) return true;
-      const rest = requestPage(access, o, { from: lastMs + 1, to: o.window.to }, null, behind + 1);
+      const rest = requestPage(access, o, { from: lastMs + 1, to: asked.to }, null, behind + 1);
       // What is too long was not given either.
       return !(await exceedsCap(rest)) && (await rest).entries.length <= behind;
     },
     now: () => clock.now(),
     fetch: async (cursor, limit) => {
       const turn = cursor === null ? o : { ...o, onTurn: refuseOld };
-      const page = await requestPage(access, turn, o.window, cursor, limit);
+      const page = await requestPage(access, turn, asked, cursor, limit);
       cursorAt = clock.now();
       if (cursor !== null) checkPlace(access, cursor, page);
       if (page.entries.length > 0) {

@@ -1,3 +1,4 @@
+import { HOUR_MS } from '../../clock.ts';
 import { LogkeepError } from '../../errors.ts';
 import { repeatedName } from '../../json-scan.ts';
 import type { Ms, Span } from '../../model.ts';
@@ -7,8 +8,6 @@ import { quote } from '../refusal.ts';
 import type { CountOptions, HourCount } from '../source.ts';
 import type { DatadogAccess } from './request.ts';
 import { checkMeta, member, type Search } from './transport.ts';
-
-const HOUR_MS = 3_600_000;
 
 /**
  * How many logs the API counts in each hour of a window of whole hours, by one request: hours without any are left
@@ -89,6 +88,6 @@ function readPoint(point: unknown): HourCount {
 function unknown(expected: string, found: unknown): LogkeepError {
   return new LogkeepError(
     'protocol',
-    `the aggregation's answer has ${quote(JSON.stringify(found) ?? 'nothing', [])}: expected ${expected}`,
+    `the aggregation's answer has ${quote(JSON.stringify(found) ?? 'nothing')}: expected ${expected}`,
   );
 }

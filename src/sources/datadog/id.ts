@@ -15,7 +15,7 @@ const FRAGMENT = 36;
 /** The head, two lengths of four bytes, the inner id, the UUID of the storage fragment, and the row in it. */
 const LAYOUT_3 = 85;
 /** No id of a known layout is longer. */
-const MAX_CHARS = 134;
+export const MAX_ID_CHARS = 134;
 
 const SEXTET = new Int8Array(256).fill(-1);
 for (const [value, mark] of [
@@ -29,7 +29,7 @@ const scratch = Buffer.alloc(128);
 
 /** Reads a log's id. Strict: null unless every bit is accounted for and it encodes back to the same text. */
 export function decodeId(id: string): LogId | null {
-  if (id.length < 50 || id.length > MAX_CHARS) return null;
+  if (id.length < 50 || id.length > MAX_ID_CHARS) return null;
   const size = scratch.write(id, 0, 'base64url');
   if (size !== (id.length * 3) >> 2 || scratch.toString('base64url', 0, size) !== id) return null;
   const layout = scratch[0] ?? -1;

@@ -35,14 +35,24 @@ export async function locate(
   const lastId = transport.inclusive ? last.id : (asked ?? last.id);
   if (given !== null && (await goesOn(access, o, given, lastId))) return given;
   const from = given === null ? o.window.from : given + 1;
+  const isTooLong = (found: unknown) => {
+    // The log that is too long was the next one: any other came since, or stands behind it, and would be passed over.
+    if (found === undefined || found === TOO_LONG) return found === TOO_LONG;
+    throw lost(access, 'the log that is too long is not the next one any more');
+  };
   const distance = await distanceOf(
-    async (ms) => (await firstOf(access, o, from, from + ms)) === TOO_LONG,
+    async (ms) => isTooLong(await firstOf(access, o, from, from + ms)),
     Math.max(0, o.window.to - from),
     given === null,
   );
   const to = from + distance;
   // Where `to` is exclusive, the log stands one ms before the first window that shows it.
-  return distance === 0 || (await firstOf(access, o, to, to)) !== undefined ? to : to - 1;
+  return distance === 0 || isTooLong(await firstOf(access, o, to, to)) ? to : to - 1;
+}
+
+/** Whether `to` belongs to a window, as far as a log that stands there tells. */
+export async function holdsEnd(access: DatadogAccess, o: ReadOptions): Promise<boolean> {
+  return (await firstOf(access, o, o.window.to, o.window.to)) !== undefined;
 }
 
 /**

@@ -20,7 +20,7 @@ import type { Row } from '../source.ts';
 import type { RowParts, Utf8Slot, Value } from '../tables.ts';
 import { createSlots, isTextList, isUsualText, pointAt } from '../usual.ts';
 import { CONTAINER, columnOf, type Transport, TYPE } from './fields.ts';
-import { decodeId, type LogId } from './id.ts';
+import { decodeId, type LogId, MAX_ID_CHARS } from './id.ts';
 import { tables } from './table.ts';
 import { sourceOf } from './tags.ts';
 import type { TimestampReader } from './timestamp.ts';
@@ -42,8 +42,6 @@ const INNER_NAMES = ['attributes', 'tags', 'timestamp', ...TEXTS];
 const INNER_COLUMNS = INNER_NAMES.map(columnOf);
 const INNER = nameTable(INNER_NAMES);
 const [ID, LOG, LOG_TYPE] = [0, 1, 2];
-/** No known id is longer; a longer one is looked at for more. */
-const MAX_ID = 134;
 const NOTHING_SHARED: RowParts['shared'] = [];
 
 /**
@@ -156,7 +154,7 @@ class QuickReader {
       else if (name === LOG_TYPE && kind === KIND.text && memberText(tape, member) === TYPE) continue;
       else if (name !== LOG || kind !== KIND.object) return null;
     }
-    return id === null || id.length > MAX_ID ? null : id;
+    return id === null || id.length > MAX_ID_CHARS ? null : id;
   }
 
   /** Finds a log's members. False where one is not known or, if `strict`, not as usual. */

@@ -42,6 +42,7 @@ export function requestPage(
       },
       body: transport.body(access.search, { window, cursor, limit, order }),
       hasCursor: cursor !== null,
+      divisible: limit > 1,
     },
     (answer) => {
       const { entries, next } = transport.read(answer);

@@ -37,7 +37,7 @@ export const settings = z
     index: optional(oneOrMany('the name of an index such as main'))
       .transform((names) => names?.flatMap((name) => name.split(/\s*,\s*/)).filter(Boolean) ?? null)
       .describe(
-        'Index or indexes to read, as a list or with commas between; all live ones by default. Rehydrated ones must be named.',
+        'Index or indexes to read, as a list or separated by commas; all live ones by default. Rehydrated ones must be named.',
       ),
     api: oneOf(['v1', 'v2'])
       .prefault('v1')
@@ -82,7 +82,12 @@ export const environment: Source['environment'] = {
     { name: 'DD_SITE', setting: 'site', required: false, help: 'Datadog site; datadoghq.com by default' },
     { name: 'DD_API_URL', setting: 'api_url', required: false, help: "address instead of the site's own" },
     { name: 'DD_LOGS_QUERY', setting: 'query', required: false, help: 'log search; * by default' },
-    { name: 'DD_LOGS_INDEX', setting: 'index', required: false, help: 'index, or several with commas' },
+    {
+      name: 'DD_LOGS_INDEX',
+      setting: 'index',
+      required: false,
+      help: 'index, or several separated by commas',
+    },
   ],
 };
 

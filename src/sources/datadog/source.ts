@@ -1,6 +1,15 @@
 import { createHash } from 'node:crypto';
-import type { OpenOptions, Page, ReadOptions, Scope, Source, Stream, StreamSettings } from '../source.ts';
-import { createMeter, fingerprintOf, lazyPage, normaliseOne, skewOf } from '../stream.ts';
+import {
+  createMeter,
+  type OpenOptions,
+  type Page,
+  type ReadOptions,
+  type Scope,
+  type Source,
+  type Stream,
+  type StreamSettings,
+} from '../source.ts';
+import { fingerprintOf, lazyPage, normaliseOne, skewOf } from '../stream.ts';
 import { datadogAllowance, datadogSense } from './api.ts';
 import { CURSOR_MAX_AGE_MS, readPages } from './client.ts';
 import { countHours } from './count.ts';
@@ -86,14 +95,13 @@ function scopeOf(access: DatadogAccess, own: DatadogSettings): Scope {
   }
   if (access.search.indexes.length > 0) filters.index = access.search.indexes;
   return {
-    account: `${new URL(access.url).host} ${createHash('sha256').update(own.api_key).digest('hex')}`,
+    account: `${new URL(access.url).host} ${keyHash(own)}`,
     filters,
   };
 }
 
 function accessOf(stream: StreamSettings, own: DatadogSettings, options: OpenOptions): DatadogAccess {
   const url = own.api_url ?? `https://api.${own.site}`;
-  const account = createHash('sha256').update(own.api_key).digest('hex');
   return {
     http: options.http,
     url,
@@ -104,7 +112,7 @@ function accessOf(stream: StreamSettings, own: DatadogSettings, options: OpenOpt
     pageSize: stream.pageSize,
     api: {
       label: stream.id,
-      credential: options.http.gate(`datadog ${url} ${account}`, stream),
+      credential: options.http.gate(`datadog ${url} ${keyHash(own)}`, stream),
       secrets: [own.api_key, own.app_key],
       authHint: `check that api_key and app_key are of the site ${own.site}${own.api_url === null ? '' : ` (${new URL(url).host})`}, and that the owner of app_key has the permission logs_read_data`,
       maxBodyBytes: stream.maxBodyBytes,
@@ -114,4 +122,9 @@ function accessOf(stream: StreamSettings, own: DatadogSettings, options: OpenOpt
       sense: datadogSense,
     },
   };
+}
+
+/** Names the account without telling its key. */
+function keyHash({ api_key }: DatadogSettings): string {
+  return createHash('sha256').update(api_key).digest('hex');
 }

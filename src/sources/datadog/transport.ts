@@ -113,7 +113,7 @@ export function checkMeta(meta: unknown): void {
   if (!Array.isArray(warnings) || warnings.length > 0) {
     throw new LogkeepError(
       'protocol',
-      `the answer is partial, it warns: "${quote(JSON.stringify(warnings), [])}"`,
+      `the answer is partial, it warns: "${quote(JSON.stringify(warnings))}"`,
       namesIndex(warnings) ? { remedy: INDEX_REMEDY } : {},
     );
   }
@@ -126,7 +126,7 @@ function namesIndex(warnings: unknown): boolean {
 
 function checkStatus(status: unknown): void {
   if (status === 'done') return;
-  const said = quote(JSON.stringify(status), []);
+  const said = quote(JSON.stringify(status));
   if (status === 'timeout') throw new LogkeepError('timeout', `the query's status is ${said}: expected done`);
   throw new LogkeepError(
     'protocol',
@@ -151,7 +151,7 @@ function objectOrNone(value: unknown, name: string): unknown {
 }
 
 function unknownEnvelope(expected: string, envelope: Readonly<Record<string, unknown>>): LogkeepError {
-  const found = Object.keys(envelope).slice(0, 8).join(', ').slice(0, 100) || 'nothing';
+  const found = quote(Object.keys(envelope).slice(0, 8).join(', ')) || 'nothing';
   return new LogkeepError('protocol', `expected an array \`${expected}\`, found ${found}`);
 }
 

@@ -38,7 +38,6 @@ export function readPages(access: QstashAccess, o: ReadOptions): AsyncGenerator<
   };
   const span: SpanReader = {
     label: access.api.label,
-    first: (window) => requestPage(access, o, window, null, 1),
     upToTooLong: (window, state) => {
       const own = state === null ? access : withState(access, state);
       return readUpToTooLong({
@@ -64,15 +63,14 @@ export function readPages(access: QstashAccess, o: ReadOptions): AsyncGenerator<
         // An entry that is too long was not given either.
         if (done === true) return !value;
         const times = timesOf(value.entries, o.window);
-        if (times.some((time, index) => time !== null && !given.has(stamp(value.entries, index))))
-          return false;
+        if (times.some((time, index) => time >= 0 && !given.has(stamp(value.entries, index)))) return false;
       }
     },
     fetch: async (cursor, size) => {
       const page = await requestPage(access, o, o.window, cursor, size);
       const times = timesOf(page.entries, o.window);
       const before = oldestMs;
-      for (const time of times) if (time !== null && (oldestMs === null || time < oldestMs)) oldestMs = time;
+      for (const time of times) if (time >= 0 && (oldestMs === null || time < oldestMs)) oldestMs = time;
       if (oldestMs !== before) given = new Set();
       // Only what shares the oldest time is ever compared.
       for (let index = 0; index < times.length; index += 1)
@@ -124,6 +122,7 @@ export function requestPage(
       url,
       headers: { authorization: `Bearer ${access.token}` },
       hasCursor: cursor !== null,
+      divisible: count > 1,
     },
     readPage,
   );
@@ -175,12 +174,12 @@ function quickStamp({ tape }: Entries, index: number): unknown[] | null {
 
 const TIME = nameTable(['time']);
 
-/** The entries' times; null where one has none, or none that the window could hold. */
-function timesOf(entries: Entries, window: Span): (Ms | null)[] {
-  const times: (Ms | null)[] = [];
-  for (let index = 0; index < entries.length; index += 1) {
+/** The entries' times; -1 where one has none, or none that the window could hold. */
+function timesOf(entries: Entries, window: Span): Float64Array {
+  const times = new Float64Array(entries.length).fill(-1);
+  for (let index = 0; index < times.length; index += 1) {
     const time = timeOf(entries, index);
-    times.push(typeof time === 'number' && time >= window.from && time < window.to ? time : null);
+    if (typeof time === 'number' && time >= window.from && time < window.to) times[index] = time;
   }
   return times;
 }

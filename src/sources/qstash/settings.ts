@@ -78,5 +78,5 @@ export const environment: Source['environment'] = {
 };
 
 function anyOf(what: string) {
-  return optional(oneOrMany(what, 'a list of which any matches'));
+  return optional(oneOrMany(what, 'a list, any of which may match'));
 }

@@ -1,7 +1,16 @@
 import { createHash } from 'node:crypto';
 import type { Http } from '../http.ts';
-import type { OpenOptions, Page, ReadOptions, Scope, Source, Stream, StreamSettings } from '../source.ts';
-import { createMeter, fingerprintOf, lazyPage, normaliseOne, skewOf } from '../stream.ts';
+import {
+  createMeter,
+  type OpenOptions,
+  type Page,
+  type ReadOptions,
+  type Scope,
+  type Source,
+  type Stream,
+  type StreamSettings,
+} from '../source.ts';
+import { fingerprintOf, lazyPage, normaliseOne, skewOf } from '../stream.ts';
 import { type QstashAccess, qstashAllowance, readPages, requestPage } from './client.ts';
 import { IN_PROGRESS } from './locate.ts';
 import { createNormaliser } from './normalise.ts';

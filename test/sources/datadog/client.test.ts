@@ -424,6 +424,16 @@ describe('v2 pages', () => {
     await expect(read()).rejects.toMatchObject({ kind: 'protocol', remedy: null });
   });
 
+  test('with a warning that repeats our key quote it without', async () => {
+    const warnings = [{ code: 'restricted', detail: 'key s3cret/token+value= may not read index main' }];
+    const { read } = await open((_r, response) => json(response, { meta: { warnings }, data: [] }), {
+      transport: v2,
+    });
+    await expect(read()).rejects.toMatchObject({
+      message: expect.stringMatching(/^toy\.main: .*"key \[credential\] may not read index main"/),
+    });
+  });
+
   test('with a status of timeout are partial: a smaller limit, then `timeout`', async () => {
     const { read, stand } = await open(
       (_r, response) => json(response, { meta: { status: 'timeout' }, data: [] }),

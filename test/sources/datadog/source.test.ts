@@ -204,7 +204,6 @@ test('two streams of one key share one quota', async () => {
   const two = datadog.open(settings as never, {
     clock,
     http: one.http,
-    log: { debug() {}, info() {}, warn() {}, error() {} },
     redactor: {
       hides: () => false,
       hide: (text) => text,
