@@ -67,8 +67,10 @@ function allowance(remaining: number, changes: Partial<Allowance> = {}): Allowan
 
 const ok = (told: Allowance | null = null): Answered => ({ kind: 'ok', allowance: told, retryAfterMs: null });
 
+/** A request, and what the gate then tells the plan: else who asks next may be told to wait for it. */
 async function ask(gate: QuotaGate, answer: () => Answered, changes: Partial<Turn> = {}): Promise<void> {
   await gate.run(turn(changes), async (answered) => answered(answer()));
+  await Promise.allSettled(questions);
 }
 
 /** An API that counts what reaches it, 10 requests a minute. */
