@@ -55,7 +55,7 @@ test('live and backfill in different processes: nothing is refused, live goes fi
   const env = { ...sandbox.env, DATABASE_URL: database.url };
   const backfills = [startReader('backfill', env), startReader('backfill', env)];
   const live = startReader('sync', env);
-  await delay(4.5 * PERIOD_S * 1_000);
+  await delay(3.6 * PERIOD_S * 1_000);
   const ends = await Promise.all([live, ...backfills].map((reader) => reader.stop()));
   expect(ends).toEqual([0, 0, 0]);
 
