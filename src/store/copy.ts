@@ -52,9 +52,7 @@ export class StageBuffer {
     this.#writer.at = 0;
     this.#writer.bytes(SIGNATURE);
     this.#index.clear();
-    for (let index = 0; index < this.#rowsUsed; index += 1) this.#rows[index]?.fill(null);
-    this.#rowsUsed = 0;
-    this.#parts.clear();
+    this.#forgetShared();
     this.#batch = {};
   }
 
@@ -107,12 +105,13 @@ export class StageBuffer {
   }
 
   #writeShared(): void {
-    for (let index = 0; index < this.#rowsUsed; index += 1) {
-      const row = this.#rows[index] as Value[];
-      this.append(row);
-      // What it holds may be long.
-      row.fill(null);
-    }
+    for (let index = 0; index < this.#rowsUsed; index += 1) this.append(this.#rows[index] as Value[]);
+    this.#forgetShared();
+  }
+
+  #forgetShared(): void {
+    // What the rows hold may be long.
+    for (let index = 0; index < this.#rowsUsed; index += 1) this.#rows[index]?.fill(null);
     this.#rowsUsed = 0;
     this.#parts.clear();
   }

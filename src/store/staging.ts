@@ -1,9 +1,8 @@
+import { DAY_MS } from '../clock.ts';
 import { isRow, type Reject, type Row } from '../sources/source.ts';
 import type { SourceTables } from '../sources/tables.ts';
 import type { BatchContent } from '../sync/ledger.ts';
 import { StageBuffer } from './copy.ts';
-
-const DAY_MS = 86_400_000;
 
 /** Entries of a batch; of one that is to show whether anything is stored. */
 const MOST = 5_000;

@@ -2,6 +2,7 @@ import type { Redactor } from '../../redact.ts';
 import { type Tape, valueFrom, valueTo } from '../../tape/tape.ts';
 import type { Texts } from '../../tape/texts.ts';
 import type { Utf8Slot } from '../tables.ts';
+import { pointAt } from '../usual.ts';
 import { HEADER, HeaderPlaces } from './header-places.ts';
 
 const FIRST_BYTES = 1024;
@@ -44,9 +45,7 @@ export class ShownHeaders {
       copied = valueEnd;
     }
     if (copied === from) {
-      slot.bytes = bytes;
-      slot.from = from;
-      slot.to = to;
+      pointAt(slot, tape, member);
       return true;
     }
     this.#copy(bytes, copied, to);
