@@ -137,14 +137,21 @@ export function effective(
   });
 }
 
+/** Schemas are constants; the streams of a source share one. */
+const knownDefaults = new WeakMap<z.ZodObject, Readonly<Record<string, unknown>>>();
+
 /** The declared default of each setting that has one, as it would stand in the file. */
 function defaultsOf(schema: z.ZodObject): Readonly<Record<string, unknown>> {
+  const known = knownDefaults.get(schema);
+  if (known !== undefined) return known;
   const { properties = {} } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
-  return Object.fromEntries(
+  const defaults = Object.fromEntries(
     Object.entries(properties).flatMap(([key, property]) =>
       typeof property === 'object' && property.default !== undefined ? [[key, property.default]] : [],
     ),
   );
+  knownDefaults.set(schema, defaults);
+  return defaults;
 }
 
 function plain(value: unknown): EffectiveSetting['value'] {
