@@ -122,9 +122,10 @@ export const COMMANDS: { readonly [Name in CommandName]: CommandDeclaration<Comm
       'logkeep query "select * from qstash_log where stream = \'qstash.main\' order by time desc limit 20" --json',
     ],
     more: `The tables of schema logkeep are found by their bare names. The statement must answer with rows (select, with, explain,
-show) and runs in a read-only transaction: on the embedded Postgres as a role that may only read, for a superuser of
-another with the rights of pg_read_all_data. A table ends after 1,000 rows and shows the first 1,000 characters of a
-value; --json prints all, with bigint and numeric as text.`,
+show) and runs in a read-only transaction: on the embedded Postgres as a role that may only read. A superuser of another
+has the rights of pg_read_all_data meanwhile, which keeps from accidents, not from SQL of people you do not trust: give
+these a role of their own. A table ends after 1,000 rows and shows the first 1,000 characters of a value; --json prints
+all, with bigint and numeric as text.`,
     check: ({ sql }) => {
       if (sql.trim() === '') throw noStatement();
     },

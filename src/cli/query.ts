@@ -20,6 +20,8 @@ export const run: Run<'query'> = (options, context) =>
       await ask({ pool, reader, signal }, (client) =>
         json ? printJson(client, sql, context) : printTable(client, sql, context),
       );
+      // Part of an answer must not pass for all of it.
+      signal.throwIfAborted();
       return 0;
     } catch (error) {
       if (signal.aborted) {
@@ -37,7 +39,8 @@ export const run: Run<'query'> = (options, context) =>
 /**
  * Runs `work` on a connection of `reader` in a transaction that can only read, tables of `logkeep` found by their bare
  * names; cancelled by `signal`. What a read-only transaction lets a superuser do all the same (files of the server, other
- * sessions), a superuser's statement has no right to either.
+ * sessions), a superuser's statement has no right to by accident: one that is made to can take the rights back, but for
+ * the embedded server's, whose reader is a role of its own.
  */
 async function ask(
   { pool, reader, signal }: { pool: pg.Pool; reader: pg.Pool; signal: AbortSignal },

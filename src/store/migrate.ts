@@ -1,9 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Kysely, PostgresDialect, type QueryExecutorProvider, sql } from 'kysely';
-import { type Migration, Migrator } from 'kysely/migration';
+import { type Migration, type MigrationResultSet, Migrator } from 'kysely/migration';
+import type pg from 'pg';
 import { MIGRATIONS } from '../../migrations/list.ts';
 import { LogkeepError } from '../errors.ts';
-import { nameBlockers } from './blockers.ts';
+import { MIGRATING_KEY, nameBlockers } from './blockers.ts';
+import { withClient } from './connection.ts';
 import { asDatabaseError, databaseCode, openPool } from './database.ts';
 
 const TABLE = 'migration';
@@ -23,7 +25,7 @@ export interface Patience {
 /**
  * Brings the database at `url` to this version's schema; safe when several start at once. `url` must be a direct
  * one, not PgBouncer's: the lock is a session's. Returns the names that were applied. Throws `database` on failure
- * (nothing is half-done), also where others hold the tables all the while (two minutes), and `config` when the database
+ * (nothing is half-done), also where others hold the tables, or migrate, all the while (two minutes), and `config` when the database
  * is newer than this version.
  */
 export async function migrateToLatest(
@@ -34,6 +36,7 @@ export async function migrateToLatest(
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
   try {
     await refuseNewer(db);
+    if ((await pendingMigrations(db)).length === 0) return [];
     const migrator = new Migrator({
       db,
       provider: { getMigrations: async () => patient(lockMs) },
@@ -43,7 +46,7 @@ export async function migrateToLatest(
     });
     for (let left = tries; ; ) {
       // One transaction: where it fails, nothing was done.
-      const { error, results } = await migrator.migrateToLatest();
+      const { error, results } = await alone(pool, lockMs, () => migrator.migrateToLatest());
       if (error === undefined) return (results ?? []).map((result) => result.migrationName);
       if (databaseCode(error) !== LOCK_NOT_AVAILABLE) throw error;
       const text = `the tables are to be brought up to date, and others have them in use: ${await nameBlockers(pool, lockMs)}; end them, or wait until they are done`;
@@ -57,6 +60,28 @@ export async function migrateToLatest(
   } finally {
     await db.destroy();
   }
+}
+
+/**
+ * Does `work` while no other process does its own; an error of the kind that others were at it for `lockMs`. Kysely has
+ * a lock for this too, but waits an hour for a process that stalled.
+ */
+async function alone(
+  pool: pg.Pool,
+  lockMs: number,
+  work: () => Promise<MigrationResultSet>,
+): Promise<MigrationResultSet> {
+  return withClient(pool, async (client) => {
+    await client.query(`begin; set local lock_timeout = ${lockMs}`);
+    try {
+      await client.query(`select pg_advisory_xact_lock(${MIGRATING_KEY})`);
+      return await work();
+    } catch (error) {
+      return { error };
+    } finally {
+      await client.query('rollback').catch(() => {});
+    }
+  });
 }
 
 /** The migrations, none of which waits longer for a lock: an open reader would have all others wait behind it. */

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createMigratedDatabase, type TestDatabase, withClient } from '../postgres.ts';
 import { createDesk, type Desk, type Finished, rowsOf } from './child.ts';
@@ -192,6 +193,16 @@ describe('query', () => {
     expect([await sleeping(), performance.now() - begunMs < 30_000]).toEqual([0, true]);
   });
 
+  it('does not let part of an answer pass for all of it at Ctrl-C', async () => {
+    const running = desk.start(['query', 'select generate_series(1, 300000000) as n', '--json']);
+    await waitFor(async () => (await asked('generate_series(1, 300000000)')) === 1);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    running.signal('SIGINT');
+    const { code, out, err } = await running.finished;
+    expect([code, err]).toEqual([1, 'logkeep: query: stopped by SIGINT: the statement was cancelled\n']);
+    expect(out).toContain('{"n":1}');
+  });
+
   it('names the trouble where the database is not there or has no tables yet', async () => {
     expect(
       await desk.runHere('query table/**/stream', { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/no' }),
@@ -208,11 +219,16 @@ describe('query', () => {
   });
 });
 
-async function sleeping(): Promise<number> {
+function sleeping(): Promise<number> {
+  return asked("'here'", "state = 'active'");
+}
+
+/** Sessions whose last statement holds `part`. */
+async function asked(part: string, which = 'true'): Promise<number> {
   const rows = await rowsOf(
     database,
-    `select from pg_stat_activity where datname = current_database() and state = 'active' and query like '%''here''%'
-      and pid <> pg_backend_pid()`,
+    `select from pg_stat_activity where datname = current_database() and ${which} and pid <> pg_backend_pid()
+      and strpos(query, ${pg.escapeLiteral(part)}) > 0`,
   );
   return rows.length;
 }

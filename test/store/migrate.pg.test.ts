@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { MIGRATIONS } from '../../migrations/list.ts';
+import { MIGRATING_KEY } from '../../src/store/blockers.ts';
 import { openStore } from '../../src/store/database.ts';
 import { migrateToLatest, pendingMigrations } from '../../src/store/migrate.ts';
 import type { QstashEntry } from '../../src/store/schema.ts';
@@ -36,6 +37,19 @@ test('twenty migrations at once on an empty database: each is applied exactly on
 test('a database that is up to date is left alone', async () => {
   const { url } = await database(createMigratedDatabase);
   expect(await migrateToLatest(url)).toEqual([]);
+});
+
+test('a process that stalled while it migrated is named to the next one, and holds up nobody who has nothing to do', async () => {
+  for (const make of [createDatabase, createMigratedDatabase]) {
+    const { url } = await database(make);
+    await withClient(url, async (stalled) => {
+      await stalled.query(`begin; select pg_advisory_xact_lock(${MIGRATING_KEY})`);
+      const migrated = migrateToLatest(url, { lockMs: 200, tries: 2 });
+      if (make === createMigratedDatabase) expect(await migrated).toEqual([]);
+      else await expect(migrated).rejects.toThrow(/others have them in use: pid \d+ \(.*idle in transaction/);
+    });
+    expect(await migrateToLatest(url)).toEqual(make === createDatabase ? NAMES : []);
+  }
 });
 
 test('a database newer than this version is refused, by its migration and with the remedy, and nothing is changed', async () => {

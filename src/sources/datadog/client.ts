@@ -32,7 +32,9 @@ export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGe
   // it counts as given.
   let tooLongMs: Ms | null = null;
   let found = false;
+  // The Date of the answer before a too long log was looked for, where nothing was given before, and when it came.
   let dateMs: Ms | null = null;
+  let heardAt: Ms = 0;
   let ordered = true;
   let given = false;
   let full = false;
@@ -44,6 +46,8 @@ export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGe
   let claimable: Ms | null = null;
   // Planned anew, the window would begin where this chain began: with waits beyond the age it would never end. Then an
   // old cursor is better than none; what it brings is checked as ever.
+  // Looking for the log may take hours of waiting: what is claimed begins no earlier than the retention before its end.
+  const dateNow = () => (dateMs === null ? null : dateMs + (clock.now() - heardAt));
   const stuck = () => o.cursor === null && (claimable === null || claimable <= o.window.from);
   const refuseOld = () => {
     const ageMs = clock.now() - cursorAt;
@@ -84,18 +88,18 @@ export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGe
     },
     nothing: async () => {
       const page = await requestPage(access, o, EMPTY_SPAN, null, 1);
-      dateMs = page.dateMs;
+      [dateMs, heardAt] = [page.dateMs, clock.now()];
       return page;
     },
     locate: (cursor) => locate(access, o, cursor, { ms: lastMs, id: lastId }),
     around: async function* (atMs) {
       tooLongMs = atMs;
-      if (atMs >= o.window.to) return;
       // Where nothing was given, what stands before it is claimed by a Date from before it was looked for.
       if (dateMs !== null) yield { entries: NO_ENTRIES, next: null, dateMs, bytes: 0 };
+      if (atMs >= o.window.to) return;
       yield* readFromBehind(access, o, atMs);
       found = true;
-      yield { entries: NO_ENTRIES, next: null, dateMs: null, bytes: 0 };
+      yield { entries: NO_ENTRIES, next: null, dateMs: dateNow(), bytes: 0 };
     },
   });
   try {
@@ -123,7 +127,7 @@ export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGe
     // A log that is too long and stands at the window's very end is the next window's: all of this one was given.
     if (!isFailure(error, 'oversize') || tooLongMs === null || tooLongMs < o.window.to || !ordered)
       throw error;
-    yield { entries: NO_ENTRIES, next: null, dateMs, bytes: 0, readTo: o.window.to };
+    yield { entries: NO_ENTRIES, next: null, dateMs: dateNow(), bytes: 0, readTo: o.window.to };
   }
 }
 
