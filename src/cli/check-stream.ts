@@ -53,7 +53,7 @@ function clockFinding(subject: string, skewMs: number | null): Finding {
   return trouble(
     subject,
     `the clock of this machine is ${off} ${skewMs > 0 ? 'behind' : 'ahead of'} the API's`,
-    "synchronize the clock of this machine with NTP; coverage is counted by the API's clock, but where a first sync begins is not while this one is ahead: put it right before it",
+    "synchronize the clock of this machine with NTP; coverage is counted by the API's clock, so nothing is lost meanwhile",
   );
 }
 

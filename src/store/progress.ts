@@ -158,18 +158,20 @@ class PostgresLedger implements Ledger {
 
   /**
    * Before a run stores anything: a beginning that is a length of time counts from when the API answered, where our
-   * clock was behind or we waited. Of a first run, what lies further back was never asked for, and must not become
+   * clock was behind or ahead, or we waited. Of a first run, what lies further back was never asked for, and must not become
    * expired; of a later one, what an answer with a wrong Date made of the beginning is put right.
    */
   async #begin(answeredMs: Ms): Promise<void> {
-    const begins = this.#beginsAt(Math.max(answeredMs, this.#options.nowMs));
-    const late = answeredMs - this.#options.nowMs >= PROMPT_MS;
+    const { nowMs } = this.#options;
+    const isAhead = nowMs - answeredMs >= PROMPT_MS;
+    const begins = this.#beginsAt(isAhead ? answeredMs : Math.max(answeredMs, nowMs));
+    const late = answeredMs - nowMs >= PROMPT_MS;
     if (begins === null || !(late || begins < this.#askedFrom)) return;
     await this.#repeat('move the beginning', () =>
       this.#pool.query(
-        `update logkeep.stream s set asked_from = case when ${UNTOUCHED} then greatest(asked_from, $3) else least(asked_from, $3) end
+        `update logkeep.stream s set asked_from = case when ${UNTOUCHED} and not $4 then greatest(asked_from, $3) else least(asked_from, $3) end
         where stream = $1 and fingerprint = $2`,
-        [...this.#key, isoTime(begins)],
+        [...this.#key, isoTime(begins), isAhead],
       ),
     );
   }

@@ -56,6 +56,36 @@ test('so does one that was stopped at once, whatever was asked for by length of 
   expect(await gaps()).toEqual([]);
 });
 
+test.each([
+  [HOUR, 3 * HOUR],
+  [20 * HOUR, 3 * HOUR],
+])(
+  'a clock that is ahead makes nobody lose the oldest of what was asked for (%i ms, ahead by %i ms)',
+  async (agoMs, aheadMs) => {
+    await made({ settings: { since: { agoMs }, retentionMs: 3 * DAY } });
+    world.sandbox.qstash.history({ from: START, to: START + HOUR, messages: 50 });
+    const clock = { ...world.clock, now: () => world.clock.now() + aheadMs };
+    for (let tick = 0; tick < 3; tick += 1) {
+      expect((await world.sync({}, { clock }))[0]?.outcome).toBe('done');
+      expect(await begins()).toBe(floor(START) - agoMs);
+      world.clock.advance(10 * MINUTE);
+    }
+    await world.sync();
+    const settledMs = world.clock.now() - MINUTE;
+    const owed = ({ time }: { readonly time: number }) => time >= floor(START) - agoMs && time < settledMs;
+    const wanted = world.sandbox.qstash
+      .truth()
+      .map(({ text }) => JSON.parse(text) as { readonly time: number })
+      .filter(owed);
+    const stored = await world.query<{ time: number }>(
+      'select (extract(epoch from time) * 1000)::float8 as time from logkeep.qstash_log',
+    );
+    expect(wanted.length).toBeGreaterThan(5);
+    expect(stored.filter(owed)).toHaveLength(wanted.length);
+    expect(await gaps()).toEqual([]);
+  },
+);
+
 test('so does one by a clock that is behind: what it asked for too much of is not listed as expired, then or later', async () => {
   await made();
   const behind = { ...world.clock, now: () => world.clock.now() - DAY };
