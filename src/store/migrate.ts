@@ -25,8 +25,8 @@ export interface Patience {
 /**
  * Brings the database at `url` to this version's schema; safe when several start at once. `url` must be a direct
  * one, not PgBouncer's: the lock is a session's. Returns the names that were applied. Throws `database` on failure
- * (nothing is half-done), also where others hold the tables, or migrate, all the while (two minutes), and `config` when the database
- * is newer than this version.
+ * (nothing is half-done), also where others hold the tables, or migrate, all the while (two minutes), and `config` when
+ * the database is newer than this version.
  */
 export async function migrateToLatest(
   url: string,

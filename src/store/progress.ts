@@ -158,8 +158,8 @@ class PostgresLedger implements Ledger {
 
   /**
    * Before a run stores anything: a beginning that is a length of time counts from when the API answered, where our
-   * clock was behind or ahead, or we waited. Of a first run, what lies further back was never asked for, and must not become
-   * expired; of a later one, what an answer with a wrong Date made of the beginning is put right.
+   * clock was behind or ahead, or we waited. Of a first run, what lies further back was never asked for, and must not
+   * become expired; of a later one, what an answer with a wrong Date made of the beginning is put right.
    */
   async #begin(answeredMs: Ms): Promise<void> {
     const { nowMs } = this.#options;
