@@ -55,6 +55,8 @@ test('live and backfill in different processes: nothing is refused, live goes fi
   const env = { ...sandbox.env, DATABASE_URL: database.url };
   const backfills = [startReader('backfill', env), startReader('backfill', env)];
   const live = startReader('sync', env);
+  // Where the machine is busy one process starts seconds after another.
+  while (live.pages().length === 0) await delay(50);
   await delay(3.6 * PERIOD_S * 1_000);
   const ends = await Promise.all([live, ...backfills].map((reader) => reader.stop()));
   expect(ends).toEqual([0, 0, 0]);
@@ -70,8 +72,9 @@ test('live and backfill in different processes: nothing is refused, live goes fi
     else window.low += 1;
   }
   for (const { live: ours, low } of windows.values()) expect(ours + low).toBeLessThanOrEqual(OURS);
-  // The first window is where live came late, the last one is cut off.
-  const whole = [...windows.values()].slice(1, -1);
+  // In the window of its first request live came late, and the last one is cut off.
+  const counts = [...windows.values()];
+  const whole = counts.slice(counts.findIndex(({ live: ours }) => ours > 0) + 1, -1);
   expect(whole.length).toBeGreaterThanOrEqual(2);
   for (const window of whole) {
     expect(window.live).toBeGreaterThanOrEqual(3);
