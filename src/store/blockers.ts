@@ -6,8 +6,9 @@ const MOST_NAMED = 5;
 export const MIGRATING_KEY = '1819240299, 1';
 
 /**
- * Who has had locks on logkeep's tables, or has been migrating them, for `sinceMs` or longer, for people: `pid
- * 4711 (psql of postgres, idle in transaction for 12 s)`. Of other roles' sessions a role without `pg_read_all_stats` sees only who they are.
+ * Who has had locks on logkeep's tables, or has been migrating them, for `sinceMs` or longer, for people: `pid 4711
+ * (psql of postgres, idle in transaction for 12 s)`. Of other roles' sessions a role without `pg_read_all_stats` sees
+ * only who they are.
  */
 export async function nameBlockers(pool: pg.Pool, sinceMs: Ms): Promise<string> {
   const { rows } = await pool.query<Blocker>(

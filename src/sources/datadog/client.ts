@@ -44,10 +44,10 @@ export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGe
   const asked = endsBefore ? { from: o.window.from, to: o.window.to - 1 } : o.window;
   let cursorAt = clock.now() - (o.cursorAgeMs ?? 0);
   let claimable: Ms | null = null;
-  // Planned anew, the window would begin where this chain began: with waits beyond the age it would never end. Then an
-  // old cursor is better than none; what it brings is checked as ever.
   // Looking for the log may take hours of waiting: what is claimed begins no earlier than the retention before its end.
   const dateNow = () => (dateMs === null ? null : dateMs + (clock.now() - heardAt));
+  // Planned anew, the window would begin where this chain began: with waits beyond the age it would never end. Then an
+  // old cursor is better than none; what it brings is checked as ever.
   const stuck = () => o.cursor === null && (claimable === null || claimable <= o.window.from);
   const refuseOld = () => {
     const ageMs = clock.now() - cursorAt;
