@@ -11,6 +11,7 @@ import type { QuotaGate } from './quota.ts';
 import type { Allowance, Answered } from './ration.ts';
 import { LATE, receive, type Sending, SLOW } from './receive.ts';
 import { refusalError, type Sense, withoutSecrets } from './refusal.ts';
+import { numberOf, valuesOf } from './remaining.ts';
 import type { RequestOptions } from './source.ts';
 
 /** What one stream's requests have in common, and what its source knows of the API's answers. */
@@ -210,10 +211,12 @@ function parseDate(value: string | string[] | undefined): Ms | null {
   return new Date(ms).toUTCString() === value ? ms : null;
 }
 
-/** Seconds, or a date by the server's own clock. */
-function retryAfterMs(value: string | string[] | undefined, serverNow: Ms): number | null {
-  if (typeof value !== 'string' || value.trim() === '') return null;
-  const seconds = Number(value);
-  const ms = Number.isNaN(seconds) ? Date.parse(value) - serverNow : seconds * 1000;
-  return Number.isFinite(ms) && ms >= 0 ? ms : null;
+/** Seconds, or a date by the server's own clock; of several the longest. */
+function retryAfterMs(header: string | string[] | undefined, serverNow: Ms): number | null {
+  const waits = valuesOf(header)
+    .map((value) =>
+      /[a-z]{3}/i.test(value) ? Date.parse(value) - serverNow : (numberOf(value) ?? -1) * 1000,
+    )
+    .filter((ms) => ms >= 0);
+  return waits.length === 0 ? null : Math.max(...waits);
 }

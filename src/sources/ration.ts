@@ -1,4 +1,4 @@
-import { type Clock, HOUR_MS } from '../clock.ts';
+import { type Clock, DAY_MS, HOUR_MS } from '../clock.ts';
 import type { Ms } from '../model.ts';
 import type { Rank } from './shared-quota.ts';
 import type { Quota } from './source.ts';
@@ -142,8 +142,8 @@ export function createRation(
   }
 
   function note(allowance: Allowance, sentAt: Ms, now: Ms): void {
-    // A reset beyond any known period is a mistake: wait that period at most, then ask.
-    const longest = Math.min(allowance.periodMs ?? HOUR_MS, HOUR_MS);
+    // A reset beyond the period is a mistake: wait that period at most, then ask.
+    const longest = Math.min(allowance.periodMs ?? HOUR_MS, DAY_MS);
     const waitMs = Math.min(Math.max(allowance.resetInMs ?? allowance.periodMs ?? UNTOLD_MS, 0), longest);
     const endsAt = now + waitMs;
     if (told === 'window' && window !== null) {
@@ -199,7 +199,9 @@ export function createRation(
       refusals += 1;
       const openLater = window !== null && told === 'window' && window.remaining < 1 && window.endsAt > now;
       // The first refusal with a told end waits for that end alone; without one, or refused again, longer each time.
-      if (answer.retryAfterMs === null && (!openLater || refusals > 1)) pause(backoff(), now);
+      // "At once" is no end: whoever refuses and says so would be asked as often as it can refuse.
+      const toldWhen = answer.retryAfterMs !== null && answer.retryAfterMs >= UNTOLD_MS;
+      if (!toldWhen && (!openLater || refusals > 1)) pause(backoff(), now);
     } else if (answer.kind === 'ok') {
       refusals = 0;
       calm += 1;

@@ -162,18 +162,22 @@ describe('while headers tell what is left', () => {
     for (const ms of opened) expect(ms).toBeLessThanOrEqual(3_601_000);
   });
 
-  test('a reset a year away is not believed: after an hour, or the told period, one request asks again', async () => {
+  test('a reset a year away is not believed: after an hour, or the told period of up to a day, one request asks again', async () => {
     const year = 365 * 86_400_000;
     for (const [periodMs, atMost] of [
       [null, 3_600_000],
       [60_000, 60_000],
+      [86_400_000, 86_400_000],
+      [year, 86_400_000],
     ] as const) {
       const clock = testClock();
       const gate = gateOn(clock);
       await ask(gate, ok(allowance(0, { resetInMs: year, periodMs })));
       const next = hold(gate);
       await settle();
-      await clock.advance(atMost + 1_001);
+      await clock.advance(atMost - 1_000);
+      expect(next.sent).toBe(false);
+      await clock.advance(2_001);
       expect(next.sent).toBe(true);
     }
   });
@@ -240,6 +244,17 @@ describe('a refusal', () => {
     await clock.advance(1_100);
     expect(next.sent).toBe(true);
   });
+
+  for (const retryAfterMs of [0, 1, 600]) {
+    test(`that asks for a wait of ${retryAfterMs} ms each time is waited for as if it had told none`, async () => {
+      const clock = testClock({ leap: true });
+      const gate = gateOn(clock);
+      const startedAt = clock.now();
+      for (let i = 0; i < 12; i++) await ask(gate, refused(null, retryAfterMs));
+      // Half a second, doubled up to a minute.
+      expect(clock.now() - startedAt).toBeGreaterThan(200_000);
+    });
+  }
 
   test('for too many queries at once halves the concurrency, which comes back with calm answers', async () => {
     const clock = testClock({ leap: true });
@@ -496,6 +511,31 @@ describe('headers', () => {
       periodMs: 3_600_000,
     });
     expect(datadogAllowance({})).toBeNull();
+  });
+
+  test('that come twice, or joined as proxies do it: the most careful value counts', () => {
+    for (const twice of [(a: string, b: string) => `${a}, ${b}`, (a: string, b: string) => [a, b]]) {
+      expect(
+        datadogAllowance({
+          'x-ratelimit-limit': twice('300', '200'),
+          'x-ratelimit-period': twice('3600', '3600'),
+          'x-ratelimit-remaining': twice('9', '7'),
+          'x-ratelimit-reset': twice('1234', '1300'),
+        }),
+      ).toEqual({ limit: 200, remaining: 7, resetInMs: 1_300_000, windowId: null, periodMs: 3_600_000 });
+      const [soon, later] = [String(now / 1000 + 2), String(now / 1000 + 3)];
+      expect(
+        qstashAllowance(
+          {
+            'burst-ratelimit-limit': twice('10', '10'),
+            'burst-ratelimit-remaining': twice('3', '3'),
+            'burst-ratelimit-reset': twice(soon, later),
+          },
+          now,
+          null,
+        ),
+      ).toMatchObject({ limit: 10, remaining: 3, resetInMs: 3_000 });
+    }
   });
 
   for (const [remaining, left] of [

@@ -40,8 +40,13 @@ describe('how long an answer asks to wait', () => {
   const clock = testClock({ start: Date.UTC(2026, 4, 1, 12) });
 
   /** What the gate is told of an answer with such headers. */
-  async function told(status: number, headers: Record<string, string>): Promise<Answered> {
-    const stand = await serve((_request, response) => void response.writeHead(status, headers).end('{}'));
+  async function told(
+    status: number,
+    headers: Record<string, string | readonly string[]>,
+  ): Promise<Answered> {
+    const stand = await serve(
+      (_request, response) => void response.writeHead(status, headers as never).end('{}'),
+    );
     const pool = new Pool(stand.url);
     const http = createHttp({ clock });
     closers.push(stand.close, http.close, () => pool.destroy());
@@ -72,5 +77,22 @@ describe('how long an answer asks to wait', () => {
     ] as const;
     for (const [headers, retryAfterMs] of cases)
       expect(await told(429, headers)).toMatchObject({ retryAfterMs });
+  });
+
+  test('is the longest of several, as a proxy adds its own', async () => {
+    const at = (minutes: number) => new Date(Date.UTC(2026, 4, 1, 12, minutes)).toUTCString();
+    const date = at(5);
+    const cases = [
+      [['60', '90'], 90_000],
+      ['60, 90', 90_000],
+      ['1, 1', 1_000],
+      ['soon, 7', 7_000],
+      [`${at(9)}, ${at(7)}`, 240_000],
+      [`30, ${at(7)}`, 120_000],
+      [[at(4), '0'], 0],
+      [', ', null],
+    ] as const;
+    for (const [value, retryAfterMs] of cases)
+      expect(await told(429, { 'retry-after': value, date })).toMatchObject({ retryAfterMs });
   });
 });

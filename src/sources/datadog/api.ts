@@ -1,16 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Allowance } from '../ration.ts';
 import { errorTexts, type Sense } from '../refusal.ts';
-import { headerNumber, remainingOf } from '../remaining.ts';
+import { greatestOf, leastOf, remainingOf } from '../remaining.ts';
 
 /** `X-RateLimit-*`: one bucket for the organisation, shared by v1, v2 and everybody's tools. Values are never assumed. */
 export function datadogAllowance(headers: IncomingHttpHeaders): Allowance | null {
   const remaining = remainingOf(headers['x-ratelimit-remaining']);
   if (remaining === null) return null;
-  const reset = headerNumber(headers['x-ratelimit-reset']);
-  const period = headerNumber(headers['x-ratelimit-period']);
+  const reset = greatestOf(headers['x-ratelimit-reset']);
+  const period = greatestOf(headers['x-ratelimit-period']);
   return {
-    limit: headerNumber(headers['x-ratelimit-limit']),
+    limit: leastOf(headers['x-ratelimit-limit']),
     remaining,
     resetInMs: reset === null ? null : reset * 1000,
     windowId: null,

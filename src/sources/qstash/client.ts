@@ -8,7 +8,7 @@ import { type Entries, readEntries } from '../entries.ts';
 import type { Api, HttpAnswer } from '../exchange.ts';
 import type { Http } from '../http.ts';
 import type { Allowance } from '../ration.ts';
-import { headerNumber, remainingOf } from '../remaining.ts';
+import { greatestOf, leastOf, remainingOf } from '../remaining.ts';
 import type { ReadOptions, RequestOptions } from '../source.ts';
 import { locate, readOtherStates, type SpanReader } from './locate.ts';
 
@@ -202,10 +202,10 @@ const LONGEST_RESET_MS = 60_000;
 export function qstashAllowance(headers: IncomingHttpHeaders, now: Ms, dateMs: Ms | null): Allowance | null {
   const remaining = remainingOf(headers['burst-ratelimit-remaining']);
   if (remaining === null) return null;
-  const reset = headerNumber(headers['burst-ratelimit-reset']);
+  const reset = greatestOf(headers['burst-ratelimit-reset']);
   const restMs = reset === null ? null : rest(reset, now, dateMs);
   return {
-    limit: headerNumber(headers['burst-ratelimit-limit']),
+    limit: leastOf(headers['burst-ratelimit-limit']),
     remaining,
     resetInMs: restMs === null ? null : Math.min(restMs, LONGEST_RESET_MS),
     windowId: restMs === null || restMs > LONGEST_RESET_MS ? null : reset,
