@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { MINUTE_MS } from '../clock.ts';
 import { EARLIEST_MS } from '../durations.ts';
 import { isFailure, LogkeepError } from '../errors.ts';
 import type { Cursor, Ms, Span } from '../model.ts';
@@ -181,6 +182,12 @@ export async function exceedsCap(request: Promise<unknown>): Promise<boolean> {
     if (isFailure(error, 'oversize')) return true;
     throw error;
   }
+}
+
+/** What `page` gives for the last minute, or for a span without entries where even one entry of it exceeds the cap. */
+export async function recentPage(now: Ms, page: (span: Span) => Promise<RawPage>): Promise<RawPage> {
+  const recent = page({ from: now - MINUTE_MS, to: now });
+  return (await exceedsCap(recent)) ? page(EMPTY_SPAN) : recent;
 }
 
 /** Full size again, unless entries as long as the last ones would exceed the cap again. */

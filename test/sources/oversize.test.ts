@@ -195,6 +195,45 @@ for (const [name, transport] of Object.entries({ v1, v2 })) {
       // One tells whether the window holds its end, the others are the chain.
       expect(access.seen.length).toBe(name === 'v1' ? 2 : 3);
     });
+
+    test(`Datadog ${name}, \`to\` ${inclusive ? 'inclusive' : 'exclusive'}: an empty page with a cursor, whenever it comes, is no sign that nothing stands there`, async () => {
+      const long = 'x'.repeat(CAP);
+      const logs = [
+        log(FROM + 3_900),
+        log(FROM + 4_000, 0, long),
+        log(FROM + 4_000, 1),
+        log(FROM + 4_001, 0, long),
+        log(FROM + 4_002, 0, long),
+        log(FROM + 9_000),
+      ];
+      const whole = holding(() => logs, inclusive);
+      let after = 0;
+      let requests = 0;
+      const access = await openDatadog(transport, (request, response) => {
+        requests += 1;
+        const empty = requests === after ? emptyPage(request, logs) : null;
+        if (empty === null) whole(request, response);
+        else json(response, empty);
+      });
+      for (after = 1, requests = after; requests >= after; after += 1) {
+        requests = 0;
+        const { came, gaps } = await readAll('ascending', (window) =>
+          readDatadog(access, { window, cursor: null, ...turn() }),
+        );
+        const ids = new Set(came.map((one) => (one as { id: string }).id));
+        const missing = logs.filter(({ id }) => !ids.has(id)).map(({ ms, tie }) => [ms - FROM, tie]);
+        expect({ after, missing, gaps: gaps.map((ms) => ms - FROM) }).toEqual({
+          after,
+          missing: [
+            [4_000, 0],
+            [4_001, 0],
+            [4_002, 0],
+          ],
+          gaps: [4_000, 4_001, 4_002],
+        });
+      }
+      expect(after).toBeGreaterThan(20);
+    });
   }
 
   test(`Datadog ${name}, where the API refuses windows of no length: nothing is missing but in gaps`, async () => {
@@ -215,6 +254,18 @@ for (const [name, transport] of Object.entries({ v1, v2 })) {
       },
     );
   }, 60_000);
+}
+
+/** An empty page with a cursor that goes on from where it was asked for; null where v1 knows none such. */
+function emptyPage(request: Seen, logs: readonly Log[]): unknown {
+  const { from, cursor, descending } = asked(request);
+  if (request.url.pathname.startsWith('/api/v1')) {
+    const first = logs.find(({ ms }) => ms >= from);
+    if (cursor !== null || descending || first === undefined) return null;
+    return { status: 'done', nextLogId: first.id, requestId: 'r', logs: [] };
+  }
+  const after = Buffer.from(JSON.stringify({ after: cursor ?? '', empty: true })).toString('base64url');
+  return { meta: { page: { after }, status: 'done' }, data: [] };
 }
 
 interface Entry {

@@ -1,10 +1,10 @@
 import { isFailure, LogkeepError } from '../../errors.ts';
 import type { Cursor, Ms, Span } from '../../model.ts';
-import { EMPTY_SPAN, exceedsCap, type RawPage, readChain } from '../chain.ts';
+import { EMPTY_SPAN, type RawPage, readChain } from '../chain.ts';
 import { NO_ENTRIES } from '../entries.ts';
 import type { ReadOptions } from '../source.ts';
 import { decodeId } from './id.ts';
-import { holdsEnd, locate, readFromBehind } from './locate.ts';
+import { holdsEnd, holdsMore, locate, readFromBehind } from './locate.ts';
 import { firstTime, idOf, lastTime, logAt } from './place.ts';
 import { type DatadogAccess, requestPage } from './request.ts';
 
@@ -70,9 +70,8 @@ export async function* readPages(access: DatadogAccess, o: ReadOptions): AsyncGe
       if (!given || (old && !stuck())) return false;
       if (!ordered || lastMs === null || lastMs + 1 >= o.window.to) return !old;
       if (!full && !old) return true;
-      const rest = requestPage(access, o, { from: lastMs + 1, to: asked.to }, null, behind + 1);
-      // What is too long was not given either.
-      return !(await exceedsCap(rest)) && (await rest).entries.length <= behind;
+      const rest = { from: lastMs + 1, to: asked.to };
+      return !(await holdsMore(access, o, rest, behind));
     },
     now: () => clock.now(),
     fetch: async (cursor, limit) => {

@@ -1,5 +1,5 @@
 import { isFailure, LogkeepError } from '../../errors.ts';
-import type { Cursor, Ms } from '../../model.ts';
+import type { Cursor, Ms, Span } from '../../model.ts';
 import { distanceOf, type RawPage, readUpToTooLong } from '../chain.ts';
 import type { ReadOptions } from '../source.ts';
 import { decodeId } from './id.ts';
@@ -55,6 +55,23 @@ export async function holdsEnd(access: DatadogAccess, o: ReadOptions): Promise<b
   return (await firstOf(access, o, o.window.to, o.window.to)) !== undefined;
 }
 
+/** Whether a span holds more than so many logs, or one that is longer than the cap. */
+export async function holdsMore(
+  access: DatadogAccess,
+  o: ReadOptions,
+  span: Span,
+  most: number,
+): Promise<boolean> {
+  let given = 0;
+  const pages = walkUpToTooLong(access, o, span, 'ascending', most + 1, most + 1);
+  for (;;) {
+    const { done, value } = await pages.next();
+    if (done === true) return value;
+    given += value.entries.length;
+    if (given > most) return true;
+  }
+}
+
 /**
  * The logs of a ms from its other end, down to one that is longer than the cap: what stands behind it is out of the
  * chain's reach. Throws `cursor` where the ms holds none that long.
@@ -76,19 +93,15 @@ async function* readDownToTooLong(
 ): AsyncGenerator<RawPage, boolean> {
   for (const to of [atMs, atMs + 1]) {
     let given = 0;
-    const pages = readUpToTooLong({
-      label: access.api.label,
-      size: access.pageSize,
-      maxBodyBytes: access.api.maxBodyBytes,
-      now: () => access.http.clock.now(),
-      fetch: async (cursor, limit) => {
-        const page = await requestPage(access, o, { from: atMs, to }, cursor, limit, 'descending');
-        given += page.entries.length;
-        return page;
-      },
-    });
     try {
-      if (yield* pages) return true;
+      const pages = walkUpToTooLong(access, o, { from: atMs, to }, 'descending', access.pageSize);
+      for (;;) {
+        const { done, value } = await pages.next();
+        if (done === true && value) return true;
+        if (done === true) break;
+        given += value.entries.length;
+        yield value;
+      }
     } catch (error) {
       if (to > atMs || !isFailure(error, 'request')) throw error;
     }
@@ -128,14 +141,42 @@ async function firstOf(
   to: Ms,
   order: Ask['order'] = 'ascending',
 ): Promise<unknown> {
+  // Page by page, since an empty one with a cursor is not the end.
+  const pages = walkUpToTooLong(access, o, { from, to }, order, 1);
   try {
-    return logAt(await requestPage(access, o, { from, to }, null, 1, order), 0);
+    for (;;) {
+      const { done, value } = await pages.next();
+      if (done === true) return value ? TOO_LONG : undefined;
+      const log = logAt(value, 0);
+      if (log !== undefined) return log;
+    }
   } catch (error) {
-    if (isFailure(error, 'oversize')) return TOO_LONG;
     // An API that refuses a window of no length shows nothing by it: at worst the ms before is given up as well.
     if (from === to && isFailure(error, 'request')) return undefined;
     throw error;
   }
+}
+
+/**
+ * The logs of a span in that order, `begin` and then up to `size` a page, up to one that is longer than the cap; returns
+ * whether there was one.
+ */
+function walkUpToTooLong(
+  access: DatadogAccess,
+  o: ReadOptions,
+  span: Span,
+  order: Ask['order'],
+  size: number,
+  begin = 1,
+): AsyncGenerator<RawPage, boolean> {
+  const walk = {
+    label: access.api.label,
+    size,
+    maxBodyBytes: access.api.maxBodyBytes,
+    now: () => access.http.clock.now(),
+    fetch: (cursor: Cursor | null, limit: number) => requestPage(access, o, span, cursor, limit, order),
+  };
+  return readUpToTooLong(walk, begin);
 }
 
 function lost(access: DatadogAccess, why: string): LogkeepError {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { recentPage } from '../chain.ts';
 import type { Http } from '../http.ts';
 import {
   createMeter,
@@ -58,9 +59,9 @@ function open(stream: StreamSettings, options: OpenOptions): Stream {
     },
     normalise: (text) => normaliseOne(text, normalise),
     async probe(signal, meter = createMeter()) {
-      const now = options.clock.now();
-      const window = { from: now - 60_000, to: now };
-      const { dateMs } = await requestPage(access, { signal, meter }, window, null, 1);
+      const { dateMs } = await recentPage(options.clock.now(), (span) =>
+        requestPage(access, { signal, meter }, span, null, 1),
+      );
       return { skewMs: skewOf(dateMs, options.clock.now()), quota: access.api.credential.quota() };
     },
     quota: () => access.api.credential.quota(),

@@ -164,6 +164,27 @@ test('a probe costs one request and tells the clock`s skew and the quota', async
   expect(probe.quota).toMatchObject({ limit: 300, remaining: 299 });
 });
 
+for (const api of ['v1', 'v2']) {
+  test(`${api}: a probe is answered although the log of the last minute is longer than max_body`, async () => {
+    const clock = testClock({ start: NOW, leap: true });
+    const sandbox = await startSandbox({ clock });
+    sandbox.datadog.add([
+      {
+        content: { timestamp: new Date(NOW - 9_000).toISOString(), message: 'A'.repeat(30_000) },
+        atMs: NOW - 9_000,
+        visibleAtMs: NOW - 9_000,
+      },
+    ]);
+    const { DD_API_URL: api_url, DD_API_KEY: api_key, DD_APP_KEY: app_key } = sandbox.env;
+    const own = { api_url, api_key, app_key, api };
+    const { stream, http } = openStream(datadog, own, clock, { maxBodyBytes: 20_000 });
+    closers.push(sandbox.close, http.close);
+    const probe = await stream.probe(new AbortController().signal);
+    expect(sandbox.requests()).toHaveLength(2);
+    expect(Math.abs(probe.skewMs ?? Number.NaN)).toBeLessThanOrEqual(500);
+  });
+}
+
 describe('the fingerprint', () => {
   const of = (own: Record<string, unknown>, changes = {}) =>
     openStream(datadog, { api_key: 'a', app_key: 'b', ...own }, testClock(), changes).stream.fingerprint;

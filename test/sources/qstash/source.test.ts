@@ -178,6 +178,19 @@ test('a probe costs one request and tells the clock`s skew and the quota', async
   expect(probe.quota).toMatchObject({ limit: 100, remaining: 99 });
 });
 
+test('a probe is answered although the newest entry is longer than max_body', async () => {
+  const clock = testClock({ start: NOW, leap: true });
+  const sandbox = await startSandbox({ clock });
+  const entry = { time: NOW - 9_000, messageId: 'msg_1', state: 'CREATED', body: 'A'.repeat(30_000) };
+  sandbox.qstash.add([{ entry, atMs: NOW - 9_000 }]);
+  const { QSTASH_URL: url, QSTASH_TOKEN: token } = sandbox.env;
+  const { stream, http } = openStream(qstash, { url, token }, clock, { maxBodyBytes: 20_000 });
+  closers.push(sandbox.close, http.close);
+  const probe = await stream.probe(new AbortController().signal);
+  expect(sandbox.requests()).toHaveLength(2);
+  expect(Math.abs(probe.skewMs ?? Number.NaN)).toBeLessThanOrEqual(500);
+});
+
 describe('the fingerprint', () => {
   const token = (user: string, password: string) =>
     Buffer.from(JSON.stringify({ UserID: user, Password: password })).toString('base64');
