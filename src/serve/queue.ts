@@ -31,6 +31,8 @@ export interface Claim {
   readonly id: string;
   /** How often it was begun before. */
   readonly retryCount: number;
+  /** Somebody asked for it, not a tick; absent: not known. */
+  readonly byHand?: boolean;
 }
 
 /** What became of a job; `gone`: finished so long ago that it is no longer kept. */
@@ -147,7 +149,7 @@ export async function openQueue({ pool, jobs, log, keeping = KEEPING }: QueueOpt
       named('send', () =>
         boss.send(
           job,
-          { stream, lane },
+          { stream, lane, byHand: tickMs === null },
           {
             singletonKey: keyOf(job, stream, lane),
             ...(stream === null ? {} : { group: { id: stream } }),
@@ -164,7 +166,7 @@ export async function openQueue({ pool, jobs, log, keeping = KEEPING }: QueueOpt
       }),
     take: (job, most, except) =>
       named('take', async () => {
-        const taken = await boss.fetch<{ stream: string | null; lane: number }>(job, {
+        const taken = await boss.fetch<Pick<Claim, 'stream' | 'lane' | 'byHand'>>(job, {
           batchSize: most,
           ignoreGroups: [...except],
         });

@@ -10,7 +10,9 @@ import { type Cron, startCron, timetableOf } from './cron.ts';
 import { createDispatcher } from './dispatcher.ts';
 import { lanesOf } from './lanes.ts';
 import { type Monitor, openMonitor } from './monitor.ts';
+import type { Claim } from './queue.ts';
 import { refuseRestartOnly } from './reload.ts';
+import { isResting } from './rest.ts';
 import { startWorker, type Work, type Worker } from './worker.ts';
 
 /** What serving needs. */
@@ -35,6 +37,8 @@ interface Generation {
   readonly config: Config;
   readonly app: App;
   readonly cron: Cron;
+  /** By the monotonic clock, in ms. */
+  readonly begunAt: number;
 }
 
 /** What SIGHUP does, and whether it came before anything could be done. */
@@ -88,12 +92,17 @@ async function serveFrom(
   options: ServeOptions & { readonly hangup: Hangup; readonly open: (config: Config) => Promise<App> },
 ): Promise<void> {
   const { jobs, log, signal, hangup, open } = options;
-  let current: Generation = { config: options.config, app: first, cron: { stop() {} } };
+  let current: Generation = {
+    config: options.config,
+    app: first,
+    cron: { stop() {} },
+    begunAt: performance.now(),
+  };
   const worker: Worker = startWorker({
     queue,
     jobs,
     log,
-    find: (job, { stream }) => workOf(job, stream, current, monitor),
+    find: (job, claim) => workOf(job, claim, current, monitor),
   });
   const dispatcher = createDispatcher({
     queue,
@@ -109,7 +118,7 @@ async function serveFrom(
     const cron = startCron(timetable, dispatcher.send, log);
     // Something may have been missed while nobody served: the tables know what is to be done.
     dispatcher.sendAll(timetable);
-    return { config, app, cron };
+    return { config, app, cron, begunAt: performance.now() };
   };
   const warn = (error: unknown) => log.warn({ error: errorText(error) }, 'settings applied with errors');
   const reload = async (): Promise<void> => {
@@ -182,10 +191,19 @@ async function warnOfSchedules(app: App, log: Log): Promise<void> {
 }
 
 /** What is to be done for a job; null: its stream is not in our settings. */
-function workOf(job: Job, stream: string | null, { app, config }: Generation, monitor: Monitor): Work | null {
+function workOf(
+  job: Job,
+  { stream, byHand = false }: Claim,
+  { app, config, begunAt }: Generation,
+  monitor: Monitor,
+): Work | null {
   const open = app.streams.find(({ stream: { id } }) => id === stream);
   if (job.perStream && open === undefined) return null;
   return async (signal) => {
+    if (job.perStream && open !== undefined && !byHand) {
+      const ticking = { name: job.name, schedule: job.schedule(open.settings) };
+      if (await isResting(app, open, ticking, performance.now() - begunAt)) return RESTED;
+    }
     const count = monitor.runs.begin(job.name, stream);
     const context: JobContext = { app, config, signal, watch: (_, event) => count.event(event) };
     let report: JobReport | null = null;
@@ -197,6 +215,8 @@ function workOf(job: Job, stream: string | null, { app, config }: Generation, mo
     }
   };
 }
+
+const RESTED: JobReport = { outcome: 'done', error: null, window: null, counts: {} };
 
 /** Null where the signal ended it. */
 async function orAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T | null> {
