@@ -18,6 +18,8 @@ export interface OpenDatabase {
   readonly store: Store;
   /** Where it is, with its password; the embedded one's too. */
   readonly url: string;
+  /** What gave that address, as errors name it. */
+  readonly from: string | null;
   /** Whether it is the embedded one, where we are the superuser and nobody else is. */
   readonly isEmbedded: boolean;
   /** Names of the migrations that were applied to it just now. */
@@ -85,12 +87,16 @@ export async function openDatabase(
   try {
     const onWait = (text: string) => log.warn({}, text);
     const applied = options.migrate
-      ? await migrateToLatest(config.database.directUrl ?? server.url, { onWait })
+      ? await migrateToLatest(config.database.directUrl ?? server.url, {
+          onWait,
+          from: config.database.directFrom ?? server.from,
+        })
       : [];
-    const store = openStore(
-      server.url,
-      options.silenceMs === undefined ? {} : { silenceMs: options.silenceMs },
-    );
+    const { silenceMs } = options;
+    const store = openStore(server.url, {
+      from: server.from,
+      ...(silenceMs === undefined ? {} : { silenceMs }),
+    });
     try {
       if (!options.migrate) await refuseUnready(store);
     } catch (error) {
@@ -100,6 +106,7 @@ export async function openDatabase(
     return {
       store,
       url: server.url,
+      from: server.from,
       isEmbedded: config.database.url === null,
       applied,
       close: async () => {
@@ -121,15 +128,21 @@ export async function openDatabase(
  * `NoDatabase` where that is not there and not to be made.
  */
 export async function databaseServer(
-  { database: { url, dir }, streams }: Config,
+  { database: { url, from, dir }, streams }: Config,
   log: Log,
   make: boolean,
-): Promise<{ readonly url: string; release(): Promise<void> }> {
-  if (url !== null) return { url, release: async () => {} };
+): Promise<{ readonly url: string; readonly from: string | null; release(): Promise<void> }> {
+  if (url !== null) return { url, from, release: async () => {} };
   const { openEmbedded } = await import('./store/embedded.ts');
   const { hasCluster } = await import('./store/embedded-home.ts');
   if (!make && !(await hasCluster(dir))) throw new NoDatabase(dir, noDatabase(dir, streams.length));
-  return openEmbedded({ dir, log });
+  const { url: own, release } = await openEmbedded({ dir, log });
+  return { url: own, from: embeddedName(dir), release };
+}
+
+/** The embedded Postgres, as errors name it. */
+export function embeddedName(dir: string): string {
+  return `the embedded Postgres in ${dir}`;
 }
 
 function noDatabase(dir: string, streams: number): string {

@@ -34,6 +34,9 @@ export interface Config {
     readonly url: string | null;
     /** The same database without a pooler between, for migrations; null: use `url`. */
     readonly directUrl: string | null;
+    /** What gave each of them, as errors name it: `DATABASE_URL`, `logkeep.yaml: database_url`; null as they are. */
+    readonly from: string | null;
+    readonly directFrom: string | null;
     /** Absolute path. */
     readonly dir: string;
   };
@@ -97,7 +100,13 @@ export function loadConfig(options: LoadOptions): Config {
   ];
   return {
     file: file?.name ?? null,
-    database: { url: checked.database_url, directUrl: checked.database_url_direct, dir },
+    database: {
+      url: checked.database_url,
+      directUrl: checked.database_url_direct,
+      from: given.get('database_url')?.place ?? null,
+      directFrom: given.get('database_url_direct')?.place ?? null,
+      dir,
+    },
     streams,
     redact,
     logLevel: checked.log_level,

@@ -42,7 +42,7 @@ export const REMEDY: Readonly<Record<ErrorKind, string>> = {
   /** another process took the window over */
   lease: 'no action needed: the other process continues',
   /** Postgres refused or is not reachable */
-  database: 'see the message; `logkeep check` tests the database',
+  database: '`logkeep check` tests the database; the log of Postgres may tell more',
   /** the time that was given is over: only why a signal aborts, never how a call fails */
   time_up: 'run it again to go on',
   /** stopped on request */

@@ -11,7 +11,13 @@ describe('the environment alone', () => {
   it('makes qstash.main of QSTASH_TOKEN, with every default', () => {
     const { streams, database, file } = load(null, { QSTASH_TOKEN: ' tok ' });
     expect(file).toBeNull();
-    expect(database).toEqual({ url: null, directUrl: null, dir: path('.logkeep') });
+    expect(database).toEqual({
+      url: null,
+      directUrl: null,
+      from: null,
+      directFrom: null,
+      dir: path('.logkeep'),
+    });
     expect(streams).toMatchObject([
       {
         id: 'qstash.main',
@@ -97,7 +103,7 @@ describe('general settings', () => {
 
   it('come from the environment before the file, and the two addresses of a database together', () => {
     const { database } = load(yaml, { DATABASE_URL: 'postgres://env/db', QSTASH_TOKEN: 't' });
-    expect(database).toMatchObject({ url: 'postgres://env/db', directUrl: null });
+    expect(database).toMatchObject({ url: 'postgres://env/db', from: 'DATABASE_URL', directUrl: null });
     expect(load(yaml, { QSTASH_TOKEN: 't' }).database).toMatchObject({
       url: 'postgres://u:p@file/db',
       directUrl: 'postgres://u:p@direct/db',

@@ -1,14 +1,41 @@
 import pg from 'pg';
+import { embeddedName } from '../app.ts';
 import type { Config } from '../config.ts';
 import { isFailure, LogkeepError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { asDatabaseError, connectionString, isUntrusted, openStore, type Store } from '../store/database.ts';
+import { IsoClient } from '../store/client.ts';
+import { asDatabaseError, connectionString, openStore, type Store } from '../store/database.ts';
 import { pendingMigrations, refuseNewer } from '../store/migrate.ts';
+import { placeOf } from '../store/place.ts';
+import { allowWrites, grantCreate } from '../store/remedies.ts';
 import { checkGrants, checkMigrating } from './check-grants.ts';
 import { type Finding, fine, note, trouble } from './finding.ts';
 
 const OLDEST = 150_000;
 const subject = 'database';
+const UNKNOWN = 'the log of Postgres may tell more';
+
+/** An address and what gave it. */
+interface Address {
+  readonly url: string;
+  readonly from: string;
+}
+
+/** Where logkeep works, and where it migrates, whose role may be another. */
+interface Addresses {
+  readonly used: Address;
+  readonly direct: Address;
+}
+
+/** Null: the database is the embedded one. */
+function addresses({ database: { url, from, directUrl, directFrom } }: Config): Addresses | null {
+  if (url === null || from === null) return null;
+  const used = { url, from };
+  return {
+    used,
+    direct: directUrl === null || directFrom === null ? used : { url: directUrl, from: directFrom },
+  };
+}
 
 /**
  * Whether the database can be reached, is new enough, lets us work and is not of a newer logkeep; then `more`, if it
@@ -20,16 +47,15 @@ export async function checkDatabase(
   log: Log,
   more: (store: Store) => Promise<readonly Finding[]>,
 ): Promise<readonly Finding[]> {
-  const { url, directUrl } = config.database;
+  const named = addresses(config);
   const findings: Finding[] = [];
-  if (url !== null) {
-    findings.push(await connection(url, 'database_url'));
-    if (directUrl !== null && directUrl !== url)
-      findings.push(await connection(directUrl, 'database_url_direct'));
+  if (named !== null) {
+    findings.push(await connection(named.used));
+    if (named.direct.url !== named.used.url) findings.push(await connection(named.direct));
     if (findings.some(({ level }) => level === 'trouble')) return findings;
   }
   try {
-    if (url !== null) return [...findings, ...(await tables(url, directUrl ?? url, more))];
+    if (named !== null) return [...findings, ...(await tables(named, more))];
     const { dir } = config.database;
     const { openEmbedded } = await import('../store/embedded.ts');
     const { hasCluster } = await import('../store/embedded-home.ts');
@@ -37,14 +63,15 @@ export async function checkDatabase(
     const embedded = await openEmbedded({ dir, log });
     try {
       findings.push(fine(subject, 'the embedded Postgres starts'));
-      return [...findings, ...(await tables(embedded.url, embedded.url, more))];
+      const own = { url: embedded.url, from: embeddedName(dir) };
+      return [...findings, ...(await tables({ used: own, direct: own }, more))];
     } finally {
       await embedded.release();
     }
   } catch (error) {
     if (!isFailure(error)) throw error;
     const [found = error.message, ...rest] = error.message.split(/: (?=expected|upgrade)/);
-    return [...findings, trouble(subject, found, rest.join(': ') || 'see the message')];
+    return [...findings, trouble(subject, found, rest.join(': ') || error.remedy || UNKNOWN)];
   }
 }
 
@@ -58,14 +85,12 @@ async function unmade(dir: string): Promise<Finding> {
   );
 }
 
-/** The tables at `url`; `migrator`: the address that migrations take, whose role may be another. */
 async function tables(
-  url: string,
-  migrator: string,
+  { used, direct }: Addresses,
   more: (store: Store) => Promise<readonly Finding[]>,
 ): Promise<readonly Finding[]> {
-  const store = openStore(url, { max: 1 });
-  const owner = openStore(migrator, { max: 1 });
+  const store = openStore(used.url, { max: 1, from: used.from });
+  const owner = openStore(direct.url, { max: 1, from: direct.from });
   try {
     const { findings, readable } = await checkGrants(store.pool, owner.pool);
     if (!readable) return findings;
@@ -90,12 +115,13 @@ async function unmigrated(pool: pg.Pool, pending: readonly string[]): Promise<re
   return [note(subject, `not migrated yet: the first sync does it (${pending.join(', ')})`, remedy)];
 }
 
-async function connection(url: string, name: string): Promise<Finding> {
-  let client: pg.Client | null = null;
+async function connection({ url, from }: Address): Promise<Finding> {
+  let client: IsoClient | null = null;
   try {
     // Fails where the address names a certificate file that is not there.
-    client = new pg.Client({
+    client = new IsoClient({
       connectionString: connectionString(url),
+      from,
       connectionTimeoutMillis: 10_000,
       application_name: 'logkeep check',
     });
@@ -114,45 +140,34 @@ async function connection(url: string, name: string): Promise<Finding> {
     const found = rows[0];
     if (found === undefined) throw new LogkeepError('database', 'no answer to a simple query');
     const { version, number, role, database, temp, create, standby, read_only } = found;
-    const identity = pg.escapeIdentifier(role);
-    const place = pg.escapeIdentifier(database);
     if (Number(number) < OLDEST)
-      return trouble(subject, `${name}: Postgres ${version}`, 'logkeep needs Postgres 15 or newer');
+      return trouble(subject, `${from}: Postgres ${version}`, 'logkeep needs Postgres 15 or newer');
     if (standby)
       return trouble(
         subject,
-        `${name}: a standby, which accepts no writes`,
+        `${from}: a standby, which accepts no writes`,
         'use the address of its primary',
       );
     if (read_only)
       return trouble(
         subject,
-        `${name}: transactions of ${role} are read-only (default_transaction_read_only)`,
-        `alter role ${identity} in database ${place} set default_transaction_read_only = off`,
+        `${from}: transactions of ${role} are read-only (default_transaction_read_only)`,
+        allowWrites(found),
       );
     if (!temp)
       return trouble(
         subject,
-        `${name}: ${role} may not create temporary tables`,
-        `grant temporary on database ${place} to ${identity}`,
+        `${from}: ${role} may not create temporary tables`,
+        `grant temporary on database ${pg.escapeIdentifier(database)} to ${pg.escapeIdentifier(role)}`,
       );
     if (!create)
-      return trouble(
-        subject,
-        `${name}: ${role} may not create the schema logkeep`,
-        `grant create on database ${place} to ${identity}`,
-      );
-    return fine(subject, `${name}: Postgres ${version.split(' ')[0]} answers`);
+      return trouble(subject, `${from}: ${role} may not create the schema logkeep`, grantCreate(found));
+    return fine(subject, `${from}: Postgres ${version.split(' ')[0]} answers`);
   } catch (error) {
-    const failure = asDatabaseError(name, error);
+    // A file of TLS that is not there is missed before there is a connection.
+    const failure = asDatabaseError(placeOf(error) === null ? from : 'connect', error);
     if (!isFailure(failure)) throw failure;
-    return trouble(
-      subject,
-      failure.message,
-      isUntrusted(error)
-        ? 'fix the address as described above'
-        : 'check host, port, user, password and database name of the address, and that Postgres is running',
-    );
+    return trouble(subject, failure.message, failure.remedy ?? UNKNOWN);
   } finally {
     await client?.end().catch(() => undefined);
   }

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { grantCreate } from '../store/remedies.ts';
 import { type Finding, note, trouble } from './finding.ts';
 
 const SCHEMA = 'logkeep';
@@ -126,8 +127,7 @@ async function ofNoQueue(pool: pg.Pool): Promise<readonly Finding[]> {
   );
   return rows.map(({ role, database }) => {
     const found = `${role} may not create the schema ${JOB_SCHEMA}, the queue of \`logkeep serve\` and \`logkeep run\``;
-    const remedy = `grant create on database ${pg.escapeIdentifier(database)} to ${pg.escapeIdentifier(role)}`;
-    return note(subject, found, remedy);
+    return note(subject, found, grantCreate({ role, database }));
   });
 }
 

@@ -1,9 +1,9 @@
 import { nearest } from '../nearest.ts';
-import { MASK } from './mask.ts';
+import { isTorn, MASK } from './mask.ts';
 
 /** What an address of a database must be. */
 export const ADDRESS_EXPECTED =
-  'expected an address such as postgres://user:password@host:5432/name, special characters of the password percent-encoded';
+  'expected an address such as postgres://user:password@host:5432/name, special characters of the password percent-encoded (a # in it is written %23, a / %2F)';
 
 /** libpq's, and node-postgres's own `no-verify`. */
 const MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify'];
@@ -35,6 +35,7 @@ export function addressTrouble(address: string): string | null {
   // Without a host there is a socket, whose folder is a parameter; URL takes no user without a host.
   const url = URL.parse(address.replace('@/', '@localhost/'));
   if (url === null || !/^postgres(ql)?:$/.test(url.protocol)) return ADDRESS_EXPECTED;
+  if (isTorn(url) || url.hash !== '') return ADDRESS_EXPECTED;
   for (const [name, value] of url.searchParams) {
     if (name === 'sslmode' && !MODES.includes(value)) {
       return `expected sslmode to be one of ${MODES.join(', ')}, not ${shown(value)}${hint(value, MODES)}`;

@@ -2,7 +2,7 @@ import type { Job } from '../../jobs/job.ts';
 import { openDatabase } from '../app.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import { errorText, isFailure } from '../errors.ts';
+import { errorText, isFailure, remedyOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { mayPass, type Store } from '../store/database.ts';
 import { type JobQueue, migrateQueue, openQueue } from './queue.ts';
@@ -32,7 +32,8 @@ export interface BackendOptions {
 export async function openBackend({ config, jobs, log }: BackendOptions): Promise<Backend> {
   const database = await openDatabase(config, log, { migrate: true, silenceMs: SILENCE_MS });
   try {
-    await migrateQueue(config.database.directUrl ?? database.url, jobs, log);
+    const { directUrl, directFrom } = config.database;
+    await migrateQueue({ url: directUrl ?? database.url, from: directFrom ?? database.from }, jobs, log);
     const { store } = database;
     const queue = await openQueue({ pool: store.pool, jobs, log });
     return {
@@ -64,7 +65,8 @@ export async function untilReachable<T>(
       const now = performance.now();
       if (now - complainedMs >= COMPLAIN_MS) {
         complainedMs = now;
-        log.warn({ error: errorText(error), ms: Math.round(now - beganMs) }, 'waiting for the database');
+        const [text, ms] = [errorText(error), Math.round(now - beganMs)];
+        log.warn({ error: text, remedy: remedyOf(error), ms }, 'waiting for the database');
       }
     }
     await clock.sleep(waitMs, signal);

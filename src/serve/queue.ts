@@ -5,7 +5,8 @@ import type { Job } from '../../jobs/job.ts';
 import { errorText } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Ms } from '../model.ts';
-import { asDatabaseError, connectionString, naming } from '../store/database.ts';
+import { asDatabaseError, naming, openPool } from '../store/database.ts';
+import { missingGrant } from '../store/grants.ts';
 
 const SCHEMA = 'logkeep_job';
 /** Without a sign of life for so long (pg-boss's least), a job is another's to take. */
@@ -87,18 +88,17 @@ export interface QueueOptions {
 
 /**
  * Brings the queue's own tables up to date; safe when several processes start at once. `url` must be a direct one,
- * not PgBouncer's. Throws `database`.
+ * not PgBouncer's; `from`: see `openPool`. Throws `database`.
  */
 export async function migrateQueue(
-  url: string,
+  { url, from = null }: { readonly url: string; readonly from?: string | null },
   jobs: readonly Job[],
   log: Log,
   keeping: QueueKeeping = KEEPING,
 ): Promise<void> {
+  const pool = openPool(url, { name: 'logkeep migrate', max: 2, from });
   const boss = new PgBoss({
-    connectionString: connectionString(url),
-    application_name: 'logkeep migrate',
-    max: 2,
+    db: { executeSql: async (text, values) => pool.query(text, values as unknown[]) },
     schema: SCHEMA,
     schedule: false,
     supervise: false,
@@ -119,9 +119,10 @@ export async function migrateQueue(
       await boss.updateQueue(name, settings);
     }
   } catch (error) {
-    throw asDatabaseError('prepare the job queue', error);
+    throw asDatabaseError('prepare the job queue', error, await missingGrant(pool, SCHEMA, error));
   } finally {
     await boss.stop({ graceful: false }).catch(() => undefined);
+    await pool.end();
   }
 }
 

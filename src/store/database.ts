@@ -2,7 +2,9 @@ import type { Socket } from 'node:net';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { isFailure, LogkeepError } from '../errors.ts';
-import { IsoClient } from './client.ts';
+import { IsoClient, type IsoConfig } from './client.ts';
+import { placeOf, placeText } from './place.ts';
+import { OUT_OF_MEMORY, remedyOfCode, UNCODED } from './remedies.ts';
 import type { Database } from './schema.ts';
 
 /** A Postgres in use: Kysely for questions, the pool where a connection of one's own is needed. */
@@ -24,7 +26,8 @@ export function connectionString(url: string): string {
 /**
  * A pool for `url`, with TLS as its `sslmode` says (`connectionString`); nothing is sent yet. `silenceMs`: a connection
  * in use on which nothing is heard or said for so long is given up (default: never). A network that forgot it tells
- * nobody, and a statement may take hours to find out. `types`: how values are read (default: as pg does).
+ * nobody, and a statement may take hours to find out. `types`: how values are read (default: as pg does). `from`: what
+ * gave `url`, as errors are to name it (default: they name no place).
  */
 export function openPool(
   url: string,
@@ -33,19 +36,22 @@ export function openPool(
     readonly max: number;
     readonly silenceMs?: number;
     readonly types?: pg.CustomTypesConfig;
+    readonly from?: string | null;
   },
 ): pg.Pool {
-  const pool = new pg.Pool({
+  const config: pg.PoolConfig & IsoConfig = {
     Client: IsoClient,
     connectionString: connectionString(url),
     max: options.max,
     types: options.types,
     application_name: options.name,
+    from: options.from ?? null,
     connectionTimeoutMillis: 15_000,
     keepAlive: true,
     // Without it the system's two hours count.
     keepAliveInitialDelayMillis: 10_000,
-  });
+  };
+  const pool = new pg.Pool(config);
   // A connection that breaks fails its query, or is replaced when it is idle; where nobody listens to a connection
   // (Kysely does not), its error would end the process as well.
   pool.on('error', () => {});
@@ -66,7 +72,7 @@ function silence(ms: number): Error {
 
 /**
  * Opens `url`; nothing is sent yet. `bigint` and `numeric` come as text. Works through PgBouncer in transaction
- * mode: no named statements, no session state. TLS as the URL's `sslmode` says (`connectionString`).
+ * mode: no named statements, no session state. TLS as the URL's `sslmode` says (`connectionString`). Options: see `openPool`.
  */
 export function openStore(
   url: string,
@@ -74,6 +80,7 @@ export function openStore(
     readonly max?: number;
     readonly silenceMs?: number;
     readonly types?: pg.CustomTypesConfig;
+    readonly from?: string | null;
   } = {},
 ): Store {
   const { max = 8, ...rest } = options;
@@ -90,28 +97,20 @@ export function openStore(
   };
 }
 
-const OUT_OF_MEMORY = '53200';
-
-/** A connection that ended, or was not to be had in time. */
-const ENDED = 'ended';
-/** A connection that the two sides could not agree on. */
-const DISAGREED = 'disagreed';
-
-/** What pg says without a code. A plain error with other words is a bug, of its own or of ours. */
-const UNCODED: readonly (readonly [code: string, words: RegExp])[] = [
+/** The words for what pg says without a code. A plain error with other words is a bug, of its own or of ours. */
+const WORDS: readonly (readonly [code: string, words: RegExp])[] = [
   [
-    ENDED,
+    UNCODED.ended,
     /^(Connection terminated|timeout expired$|timeout exceeded when trying to connect$|Client (has encountered a connection error|was closed)|Received unexpected |There was an error establishing an SSL)/,
   ],
-  [
-    DISAGREED,
-    /^(The server does not support SSL|SASL: |SECURITY WARNING: |sslnegotiation=|Invalid sslnegotiation)/,
-  ],
+  [UNCODED.noTls, /^The server does not support SSL/],
+  [UNCODED.password, /^SASL: /],
+  [UNCODED.disagreed, /^(SECURITY WARNING: |sslnegotiation=|Invalid sslnegotiation)/],
 ];
 
 /** Failures that a new connection may cure: SQLSTATE classes and codes, the socket's own, and one of ours. */
 const PASSING = new Set([
-  ENDED,
+  UNCODED.ended,
   // A session that was idle in its transaction, or in it at all, for longer than the server lets it.
   '25P03',
   '25P04',
@@ -137,24 +136,6 @@ const PASSING = new Set([
 
 const PROTOCOL_VIOLATION = '08P01';
 
-/** Codes of TLS for a certificate that is not trusted; Node's names for what OpenSSL finds. */
-const UNTRUSTED = new Set([
-  'CERT_HAS_EXPIRED',
-  'CERT_NOT_YET_VALID',
-  'CERT_UNTRUSTED',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-]);
-
-/** Whether the server's certificate was not trusted: the address must say what to trust. */
-export function isUntrusted(error: unknown): boolean {
-  return UNTRUSTED.has(databaseCode(error) ?? '');
-}
-
 /** SQLSTATE or socket code of a database failure, or a word of ours where pg gives none; null: it is no such failure. */
 export function databaseCode(error: unknown): string | null {
   // Node gives codes to what it is called wrongly with, too.
@@ -162,7 +143,7 @@ export function databaseCode(error: unknown): string | null {
   const { code } = error as { code?: unknown };
   if (typeof code === 'string') return code;
   if (error instanceof AggregateError) return databaseCode(error.errors[0]);
-  return UNCODED.find(([, words]) => words.test(error.message))?.[0] ?? null;
+  return WORDS.find(([, words]) => words.test(error.message))?.[0] ?? null;
 }
 
 /** Whether the same call may succeed on another connection, later. */
@@ -183,8 +164,11 @@ export async function naming<T>(doing: string, work: () => Promise<T>): Promise<
   }
 }
 
-/** A database failure as a failed call that names what was being done; a failed call, or a bug, as it is. */
-export function asDatabaseError(doing: string, error: unknown): unknown {
+/**
+ * A database failure as a failed call that names what was being done, the place and the remedy (`remedy`, where the
+ * caller knows a better one than the code does); a failed call, or a bug, as it is.
+ */
+export function asDatabaseError(doing: string, error: unknown, remedy: string | null = null): unknown {
   const code = databaseCode(error);
   if (code === null || isFailure(error)) return error;
   if (code === 'LK001') {
@@ -194,15 +178,12 @@ export function asDatabaseError(doing: string, error: unknown): unknown {
       { cause: error },
     );
   }
-  return new LogkeepError('database', `${doing}: ${(error as Error).message || code}${hintOf(error)}`, {
+  const place = placeOf(error);
+  // Whoever has one address alone, as a library has, knows where it leads.
+  const where = place === null || place.from === null ? doing : `${doing}: ${placeText(place)}`;
+  const known = remedy ?? remedyOfCode(code, place);
+  return new LogkeepError('database', `${where}: ${(error as Error).message || code}`, {
     cause: error,
+    ...(known === null ? {} : { remedy: known }),
   });
-}
-
-function hintOf(error: unknown): string {
-  if (isUntrusted(error))
-    return ": the server's certificate is not trusted: add sslmode=verify-full&sslrootcert=FILE (its CA, in PEM) to the address, or sslmode=no-verify to encrypt without verifying the server";
-  if (databaseCode(error) === OUT_OF_MEMORY)
-    return ': where it is locks that the server has no room for, raise its max_locks_per_transaction';
-  return '';
 }

@@ -7,12 +7,13 @@ import { LogkeepError } from '../errors.ts';
 import { MIGRATING_KEY, nameBlockers } from './blockers.ts';
 import { withClient } from './connection.ts';
 import { asDatabaseError, databaseCode, openPool } from './database.ts';
+import { missingGrant } from './grants.ts';
 
 const TABLE = 'migration';
 const LOCK_TABLE = 'migration_lock';
 const LOCK_NOT_AVAILABLE = '55P03';
 
-/** How a migration waits for others to be done with the tables. */
+/** How a migration waits for others to be done with the tables, and what its errors name. */
 export interface Patience {
   /** How long it waits for a lock, with all who come after it waiting behind; and how long these then have the tables. */
   readonly lockMs?: number;
@@ -20,6 +21,8 @@ export interface Patience {
   readonly tries?: number;
   /** Hears once of a migration that waits, in words. */
   readonly onWait?: (text: string) => void;
+  /** What gave the address, as errors are to name it. */
+  readonly from?: string | null;
 }
 
 /**
@@ -30,9 +33,9 @@ export interface Patience {
  */
 export async function migrateToLatest(
   url: string,
-  { lockMs = 5_000, tries = 12, onWait = () => {} }: Patience = {},
+  { lockMs = 5_000, tries = 12, onWait = () => {}, from = null }: Patience = {},
 ): Promise<readonly string[]> {
-  const pool = openPool(url, { name: 'logkeep migrate', max: 2 });
+  const pool = openPool(url, { name: 'logkeep migrate', max: 2, from });
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
   try {
     await refuseNewer(db);
@@ -56,7 +59,7 @@ export async function migrateToLatest(
       await delay(lockMs);
     }
   } catch (error) {
-    throw asDatabaseError('migrate', error);
+    throw asDatabaseError('migrate', error, await missingGrant(pool, 'logkeep', error));
   } finally {
     await db.destroy();
   }

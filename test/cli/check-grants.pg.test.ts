@@ -128,7 +128,7 @@ describe('check asks whether the role may do what a sync does', () => {
     const { code, found } = await check();
     expect(code).toBe(1);
     expect(texts(found)).toEqual([
-      `trouble: database_url: transactions of worker are read-only (default_transaction_read_only) => alter role "worker" in database "${database}" set default_transaction_read_only = off`,
+      `trouble: DATABASE_URL: transactions of worker are read-only (default_transaction_read_only) => alter role "worker" in database "${database}" set default_transaction_read_only = off`,
     ]);
     // The superuser's own transactions are read-only there too.
     await sql('set default_transaction_read_only = off', found[0]?.remedy ?? '');
@@ -177,7 +177,11 @@ describe('check asks whether the role may do what a sync does', () => {
     expect(texts(found)).toEqual([
       `note: worker may not create the schema logkeep_job, the queue of \`logkeep serve\` and \`logkeep run\` => grant create on database "${database}" to "worker"`,
     ]);
-    const denied = expect.stringContaining('prepare the job queue: permission denied for database');
+    const denied = expect.stringMatching(
+      new RegExp(
+        `^logkeep: prepare the job queue: DATABASE_URL \\(\\S+/${database}\\): permission denied for database ${database} \\(as the owner of the database: ${found[0]?.remedy}\\)\n$`,
+      ),
+    );
     expect(await desk.runHere('run trim')).toMatchObject({ code: 1, err: denied });
     for (const { remedy } of found) await sql(remedy ?? '');
     expect(await check()).toEqual({ code: 0, found: [] });

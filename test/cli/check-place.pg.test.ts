@@ -64,7 +64,7 @@ test('a role that may not create temporary tables is trouble, and the remedy is 
   url.username = 'worker';
   const found = await troubles(url.href);
   expect(found).toEqual([
-    'database: database_url: worker may not create temporary tables => grant temporary on database "postgres" to "worker"',
+    'database: DATABASE_URL: worker may not create temporary tables => grant temporary on database "postgres" to "worker"',
   ]);
   await sql('postgres', found[0]?.split(' => ')[1] ?? '');
   expect((await troubles(url.href)).filter((one) => one.includes('temporary'))).toEqual([]);
@@ -84,7 +84,7 @@ test('a Postgres older than 15 is trouble', async () => {
   const url = new URL(server.url);
   url.pathname = '/ancient';
   expect(await troubles(url.href)).toEqual([
-    'database: database_url: Postgres 14.12 (Debian 14.12-1) => logkeep needs Postgres 15 or newer',
+    'database: DATABASE_URL: Postgres 14.12 (Debian 14.12-1) => logkeep needs Postgres 15 or newer',
   ]);
 });
 
@@ -106,6 +106,6 @@ test('a standby is trouble: it takes no writes', async () => {
   writeFileSync(join(folder.rows[0]?.data_directory ?? '', 'standby.signal'), '');
   await server.restart('fast');
   expect(await troubles(server.url)).toEqual([
-    'database: database_url: a standby, which accepts no writes => use the address of its primary',
+    'database: DATABASE_URL: a standby, which accepts no writes => use the address of its primary',
   ]);
 });

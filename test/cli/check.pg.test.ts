@@ -73,8 +73,8 @@ describe('check', () => {
       {
         level: 'trouble',
         subject: 'database',
-        found: expect.stringContaining('ECONNREFUSED'),
-        remedy: expect.stringContaining('check host, port'),
+        found: 'connect: DATABASE_URL (127.0.0.1:1/none): connect ECONNREFUSED 127.0.0.1:1',
+        remedy: expect.stringContaining('correct host and port in DATABASE_URL'),
       },
       {
         level: 'trouble',

@@ -64,6 +64,17 @@ describe('the address of a database', () => {
     );
   });
 
+  it.each(['s3#cr3t', '33#cr3t', '33/cr3t', '33?cr3t', 'a@33#cr3t', 'a@33/cr3t'])(
+    'with a password such as %s that is not percent-encoded is refused, not taken for another address',
+    (password) => {
+      const said = complaint(null, { ...KEY, DATABASE_URL: `postgres://u:${password}@h/db` });
+      expect(said).toMatch(
+        /^DATABASE_URL: "\*\*\*\*": expected an address such as .*percent-encoded \(a # in it is written %23, a \/ %2F\)$/,
+      );
+      expect(said).not.toContain('cr3t');
+    },
+  );
+
   it('never shows what may be a password, however it is misspelt', () => {
     for (const parameters of ['sslmode=require password=s3cr3t', 'sslmode:require;password:s3cr3t']) {
       const said = complaint(null, { ...KEY, DATABASE_URL: `postgres://h/db?${parameters}` });

@@ -31,7 +31,7 @@ afterEach(async () => {
 });
 
 async function openOne(url = database.url): Promise<JobQueue> {
-  await migrateQueue(database.url, [JOB], silentLog);
+  await migrateQueue({ url: database.url }, [JOB], silentLog);
   const store = openStore(url);
   const queue = await openQueue({ pool: store.pool, jobs: [JOB], log: silentLog });
   open.push({ store, queue });
@@ -39,7 +39,7 @@ async function openOne(url = database.url): Promise<JobQueue> {
 }
 
 test('several processes may prepare an empty database at once', async () => {
-  await Promise.all(Array.from({ length: 5 }, () => migrateQueue(database.url, [JOB], silentLog)));
+  await Promise.all(Array.from({ length: 5 }, () => migrateQueue({ url: database.url }, [JOB], silentLog)));
   expect(await (await openOne()).depth()).toEqual([{ job: 'sync', waiting: 0, active: 0 }]);
 }, 60_000);
 

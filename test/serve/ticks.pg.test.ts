@@ -40,7 +40,7 @@ test('thousands of quick ticks leave no growing table and no growing memory', as
   await pool.query(
     `insert into logkeep.stream (stream, fingerprint, source, asked_from, retention) values ('toy.main', 'f', 'toy', now(), '1 d')`,
   );
-  await migrateQueue(database.url, [job], silentLog, KEEPING);
+  await migrateQueue({ url: database.url }, [job], silentLog, KEEPING);
   const queue = await openQueue({ pool, jobs: [job], log: silentLog, keeping: KEEPING });
   const worker = startWorker({
     queue,

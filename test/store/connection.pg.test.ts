@@ -133,9 +133,27 @@ test('a server that is out of room for locks is asked again: others let theirs g
       return store.pool.query(tries < 3 ? full : 'select 7 as n');
     });
     expect({ tries, rows: answered.rows }).toEqual({ tries: 3, rows: [{ n: 7 }] });
-    await expect(naming('count', () => store.pool.query(full))).rejects.toThrow(
-      /^count: out of shared memory: .*max_locks_per_transaction/,
-    );
+    await expect(naming('count', () => store.pool.query(full))).rejects.toMatchObject({
+      message: 'count: out of shared memory',
+      remedy: expect.stringContaining('max_locks_per_transaction'),
+    });
+  } finally {
+    await store.close();
+    await drop();
+  }
+});
+
+test('a full disk is a failure of the database whose place and remedy are named', async () => {
+  const { url, drop } = await createDatabase();
+  const store = openStore(url, { from: 'DATABASE_URL' });
+  const full = `do $$ begin raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$`;
+  try {
+    const { host, pathname } = new URL(url);
+    await expect(naming('count', () => store.pool.query(full))).rejects.toMatchObject({
+      kind: 'database',
+      message: `count: DATABASE_URL (${host}${pathname}): could not extend file: No space left on device`,
+      remedy: expect.stringContaining("free space on the disk of the database's server"),
+    });
   } finally {
     await store.close();
     await drop();

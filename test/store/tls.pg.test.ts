@@ -69,7 +69,7 @@ test.each([
 ])('an address with sslmode=%s does not take a certificate that it has no reason to trust', async (mode) => {
   await expect(migrateToLatest(address(`sslmode=${mode}`))).rejects.toMatchObject({
     kind: 'database',
-    message: expect.stringMatching(/certificate is not trusted: add sslmode=verify-full&sslrootcert=FILE/),
+    remedy: expect.stringMatching(/^add sslmode=verify-full&sslrootcert=FILE/),
   });
 });
 
@@ -94,14 +94,16 @@ test('sync works over TLS; where it cannot, sync and check say what to do, in on
     expect(JSON.parse(checked.out).findings).toContainEqual({
       level: 'trouble',
       subject: 'database',
-      found: expect.stringMatching(/^database_url: self.signed certificate.*sslrootcert=FILE/),
-      remedy: 'fix the address as described above',
+      found: expect.stringMatching(/^connect: DATABASE_URL \(.*\): self.signed certificate/),
+      remedy: expect.stringMatching(
+        /^add sslmode=verify-full&sslrootcert=FILE .* to DATABASE_URL, or sslmode=no-verify/,
+      ),
     });
 
     const missing = { DATABASE_URL: address('sslmode=verify-full&sslrootcert=nowhere') };
     const absent = await desk.run('check --json', missing);
     expect(absent.code).toBe(1);
-    expect(absent.out).toMatch(/database_url: ENOENT: no such file or directory, open '.*nowhere\.crt'/);
+    expect(absent.out).toMatch(/DATABASE_URL: ENOENT: no such file or directory, open '.*nowhere\.crt'/);
   } finally {
     desk.clear();
     await sandbox.close();
