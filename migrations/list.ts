@@ -11,6 +11,7 @@ import * as backfill from './0009_backfill.ts';
 import * as alert from './0010_alert.ts';
 import * as messageKey from './0011_message_key.ts';
 import * as comments from './0012_comments.ts';
+import * as ownTables from './0013_own_tables.ts';
 
 /** What the tables became, in order; frozen once released. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -26,4 +27,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0010_alert': alert,
   '0011_message_key': messageKey,
   '0012_comments': comments,
+  '0013_own_tables': ownTables,
 };
