@@ -17,6 +17,12 @@ export interface Listed {
 /** What is not read with so little of the retention left is in danger. */
 const NEAR_SHARE = 0.2;
 const MOST_UNKNOWN = 10;
+/** Where that which is not known is kept, by what it is. */
+const KEPT: Readonly<Record<string, string>> = {
+  field: 'extra',
+  state: 'the column state',
+  id: 'the column id',
+};
 const MOST_WINDOWS = 2;
 /** Of fewer entries how late they came says little. */
 const ENOUGH_TO_TELL = 1_000;
@@ -110,7 +116,7 @@ function notesOf({ status, setting }: Listed, nowMs: Ms): readonly string[] {
     );
   for (const { name, firstSeenMs } of unknown.slice(0, MOST_UNKNOWN))
     notes.push(
-      `${printable(name)} is new to this version, first seen ${lengthText(Math.max(0, nowMs - firstSeenMs))} ago; kept in extra`,
+      `${printable(name)} is new to this version, first seen ${lengthText(Math.max(0, nowMs - firstSeenMs))} ago; kept in ${KEPT[name.split(':')[0] ?? ''] ?? 'its entry'}`,
     );
   if (unknown.length > MOST_UNKNOWN)
     notes.push(`${unknown.length - MOST_UNKNOWN} more names are new: see \`logkeep status --json\``);

@@ -89,7 +89,7 @@ describe('status', () => {
     await insertStream(database, 'qstash.old', { hours: 1 });
     await rowsOf(
       database,
-      "insert into logkeep.unknown_name (stream, name) values ('datadog.main', 'field:\u001b[31mred')",
+      "insert into logkeep.unknown_name (stream, name) values ('datadog.main', 'field:\u001b[31mred'), ('datadog.main', 'state:TELEPORTED'), ('datadog.main', 'id:undecoded')",
     );
     const { out, code } = await desk.runHere('status', { DD_LOGS_QUERY: 'service:web' });
     expect(code).toBe(0);
@@ -98,7 +98,11 @@ describe('status', () => {
     expect(out).toMatch(
       /datadog\.main: its settings have changed since the last run and ask for other entries/,
     );
-    expect(out).toContain('datadog.main: field:\\u001b[31mred is new to this version');
+    expect(out).toMatch(
+      /datadog\.main: field:\\u001b\[31mred is new to this version, .* ago; kept in extra$/m,
+    );
+    expect(out).toMatch(/: state:TELEPORTED is new to this version, .* ago; kept in the column state$/m);
+    expect(out).toMatch(/: id:undecoded is new to this version, .* ago; kept in the column id$/m);
     expect(out).not.toContain('\u001b');
   });
 
