@@ -1,11 +1,13 @@
 import { sql } from 'kysely';
 import { amountText, lengthText, timeText } from '../amounts.ts';
 import { resolveMoment } from '../durations.ts';
+import { REMEDY } from '../errors.ts';
 import { asDatabaseError, type Store } from '../store/database.ts';
 import type { Gap } from '../store/schema.ts';
+import { type Failing, readStatus } from '../store/status.ts';
 import type { Run } from './command.ts';
 import { chooseNames, withReadyApp } from './open.ts';
-import { tableText } from './table.ts';
+import { printable, tableText, withoutName } from './table.ts';
 
 /** `unreachable`: expired before all that was read, so beyond the retention already when it was asked for. */
 type Kind = Gap['kind'] | 'unreachable';
@@ -105,16 +107,29 @@ export const run: Run<'gaps'> = (options, context) =>
         context.stderr.write(`${amountText(count, one, many)}: ${means}. To do: ${remedy}.\n`);
       }
     }
-    if (!options.json) {
+    if (!options.json && unread.length > 0) {
+      const failures = new Map((await readStatus(store.db)).map(({ stream, failing }) => [stream, failing]));
       for (const stream of unread) {
-        const how = isChanged(stream) ? ' with these settings' : '';
-        context.stderr.write(
-          `${stream}: nothing is covered yet${how}. To do: run \`logkeep sync --stream ${stream}\`.\n`,
-        );
+        const text = isChanged(stream)
+          ? unreadText(stream, ' with these settings', null)
+          : unreadText(stream, '', failures.get(stream) ?? null);
+        context.stderr.write(`${text}\n`);
       }
     }
     return shown.length === 0 && unread.length === 0 ? 0 : 1;
   });
+
+/** What to do of a stream that nothing is covered of: of one that fails, first about that. */
+function unreadText(stream: string, how: string, failing: Failing | null): string {
+  const sync = `run \`logkeep sync --stream ${stream}\``;
+  if (failing === null) return `${stream}: nothing is covered yet${how}. To do: ${sync}.`;
+  const { kind, error } = failing;
+  const why = error === null ? '' : `: ${printable(withoutName(error, stream))}`;
+  // Another version of logkeep may know other kinds.
+  const remedy = Object.entries(REMEDY).find(([known]) => known === kind)?.[1];
+  const toDo = remedy === undefined ? sync : `${remedy}; then ${sync}`;
+  return `${stream}: nothing is covered yet: the last sync failed${why}. To do: ${toDo}.`;
+}
 
 /** Where a stream stands. `covered_to`: null: nothing is covered. */
 interface Known {

@@ -329,6 +329,16 @@ describe('gaps', () => {
     expect(never.err).toContain(
       'qstash.main: nothing is covered yet. To do: run `logkeep sync --stream qstash.main`.',
     );
+    // What has just failed would fail again.
+    await desk.runHere('sync --stream qstash.main', { QSTASH_TOKEN: 'wrong' });
+    const failed = await desk.runHere('gaps --stream qstash.main');
+    expect([failed.code, failed.err]).toEqual([
+      1,
+      expect.stringMatching(
+        /^qstash\.main: nothing is covered yet: the last sync failed: the API answered 401: .* To do: fix the credentials as described above; `logkeep check` tries them; then run `logkeep sync --stream qstash\.main`\.\n$/,
+      ),
+    ]);
+    await rowsOf(database, 'truncate logkeep.run, logkeep.stream cascade');
     await insertStream(database, 'qstash.main', { hours: 10 });
     expect(await desk.runHere('gaps --stream qstash.main')).toMatchObject({
       code: 0,
