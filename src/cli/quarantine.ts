@@ -3,7 +3,7 @@ import { type App, openStreams } from '../app.ts';
 import { LogkeepError } from '../errors.ts';
 import { keepHidden } from '../redact.ts';
 import { createHttp } from '../sources/http.ts';
-import type { Row, Stream } from '../sources/source.ts';
+import { isRow, type RejectReason, type Row, type Stream } from '../sources/source.ts';
 import { asDatabaseError, naming } from '../store/database.ts';
 import {
   beginReturn,
@@ -12,7 +12,7 @@ import {
   type Waiting,
   type WaitingQuery,
 } from '../store/quarantine.ts';
-import type { Run } from './command.ts';
+import type { CliContext, Run } from './command.ts';
 import { withReadyApp } from './open.ts';
 import { printable, tableText } from './table.ts';
 
@@ -69,12 +69,33 @@ export const show: Run<'quarantine show'> = (options, context) =>
     return 0;
   });
 
-/** What came of the entries of one stream. */
+/** Why an entry stays; `not_named`: its time was not asked for, and its id was not given. */
+type Staying = RejectReason | 'not_named' | 'not_configured' | 'stopped';
+
+/** The same for people; `named`: the ids as a command takes them. */
+const WHY: Readonly<Record<Staying, (named: string) => string>> = {
+  not_an_object: () => 'not_an_object: it is no JSON object',
+  no_time: () => 'no_time: it has no time in whole milliseconds',
+  no_id: () => 'no_id: it has no id that could tell it from others',
+  too_large: () => 'too_large: its id is longer than an index holds',
+  identity_clash: () =>
+    'identity_clash: a twin: an entry with the same identity and other content is a row already',
+  time_out_of_bounds: () =>
+    'time_out_of_bounds: before 2000, or more than two days ahead: no row is made of such a time; `logkeep quarantine show ID` shows the entry',
+  not_named: (named) =>
+    `time_out_of_bounds: its time was not asked for: \`logkeep quarantine retry ${named}\` stores it all the same`,
+  not_configured: () => 'not configured now: expected its settings, to know how to read its entries',
+  stopped: () => 'stopped before it was tried: run it again',
+};
+/** So many ids stand in a line. */
+const MOST_IDS = 10;
+
+/** What came of the entries of one stream; of each that stays, by id, why. */
 interface Retried {
   readonly stream: string;
   readonly rows: number;
   readonly fresh: number;
-  readonly staying: number;
+  readonly staying: ReadonlyMap<string, Staying>;
 }
 
 /** `logkeep quarantine retry`: what this version can make rows of leaves quarantine; the rest stays. */
@@ -91,32 +112,10 @@ export const retry: Run<'quarantine retry'> = (options, context) =>
       const results: Retried[] = [];
       for (const name of [...new Set(found.map(({ stream }) => stream))].sort()) {
         const mine = found.filter((entry) => entry.stream === name);
-        const clashes = mine.filter(({ reason }) => reason === TWIN).length;
-        const absurd = options.ids.length > 0 ? 0 : mine.filter(({ reason }) => reason === ABSURD).length;
-        const ids = mine
-          .filter(({ reason }) => reason !== TWIN && (absurd === 0 || reason !== ABSURD))
-          .map(({ id }) => id);
-        const stream = streams.find((open) => open.stream.id === name)?.stream;
-        const none = { rows: 0, fresh: 0, staying: ids.length };
-        const result = stream === undefined ? none : await bringBack(app, stream, ids, context.signal);
-        results.push({ stream: name, ...result, staying: result.staying + clashes + absurd });
-        if (options.json) continue;
-        const { rows, fresh, staying } = result;
-        context.stdout.write(
-          `${name}: ${amountText(rows, 'entry', 'entries')} became rows (${countText(fresh)} new, ${countText(rows - fresh)} known), ${countText(staying + clashes + absurd)} stay\n`,
-        );
-        if (stream === undefined)
-          context.stderr.write(
-            `${name}: not configured now: expected its settings, to know how to read its entries\n`,
-          );
-        if (clashes > 0)
-          context.stderr.write(
-            `${name}: ${amountText(clashes, 'twin stays', 'twins stay')}: an entry with the same identity and other content is a row already\n`,
-          );
-        if (absurd > 0)
-          context.stderr.write(
-            `${name}: ${amountText(absurd, 'entry', 'entries')} with a time that was not asked for (time_out_of_bounds) stay: give their ids to store them\n`,
-          );
+        const stream = streams.find((open) => open.stream.id === name)?.stream ?? null;
+        const result = await bringBack(app, stream, mine, options.ids.length > 0, context.signal);
+        results.push({ stream: name, ...result });
+        if (!options.json) tell({ stream: name, ...result }, context);
       }
       if (options.json) {
         const streams = results.map(({ stream, rows, fresh, staying }) => ({
@@ -124,7 +123,8 @@ export const retry: Run<'quarantine retry'> = (options, context) =>
           rows,
           new: fresh,
           known: rows - fresh,
-          staying,
+          staying: staying.size,
+          reasons: Object.fromEntries([...byReason(staying)].map(([reason, ids]) => [reason, ids.length])),
         }));
         context.stdout.write(`${JSON.stringify({ streams }, null, 2)}\n`);
       } else if (results.length === 0) context.stdout.write('nothing waits in quarantine\n');
@@ -134,27 +134,57 @@ export const retry: Run<'quarantine retry'> = (options, context) =>
     }
   });
 
+function tell({ stream, rows, fresh, staying }: Retried, { stdout, stderr }: CliContext): void {
+  stdout.write(
+    `${stream}: ${amountText(rows, 'entry', 'entries')} became rows (${countText(fresh)} new, ${countText(rows - fresh)} known), ${amountText(staying.size, 'stays', 'stay')}\n`,
+  );
+  for (const [reason, ids] of byReason(staying)) {
+    const few = ids.length <= MOST_IDS;
+    const shown = few ? ids.join(', ') : `${ids.slice(0, MOST_IDS).join(', ')} and others`;
+    stderr.write(
+      `${stream}: ${amountText(ids.length, 'entry stays', 'entries stay')} (${shown}): ${WHY[reason](few ? ids.join(' ') : 'ID...')}\n`,
+    );
+  }
+}
+
+function byReason(staying: Retried['staying']): ReadonlyMap<Staying, readonly string[]> {
+  return Map.groupBy(staying.keys(), (id) => staying.get(id) as Staying);
+}
+
+/** Loads those of one stream that can be rows; null: it is not configured. `named`: their ids were given. */
 async function bringBack(
   app: App,
-  stream: Stream,
-  ids: readonly string[],
+  stream: Stream | null,
+  entries: readonly Waiting[],
+  named: boolean,
   signal: AbortSignal,
 ): Promise<Omit<Retried, 'stream'>> {
-  if (ids.length === 0) return { rows: 0, fresh: 0, staying: 0 };
+  const staying = new Map<string, Staying>(
+    entries.map(({ id, reason }) => [
+      id,
+      reason === TWIN ? TWIN : stream === null ? 'not_configured' : 'stopped',
+    ]),
+  );
+  const tried = entries.filter(({ reason }) => reason !== TWIN);
+  if (stream === null || tried.length === 0) return { rows: 0, fresh: 0, staying };
+  const absurd = new Set(tried.filter(({ reason }) => reason === ABSURD).map(({ id }) => id));
   const run = await naming('begin a retry', () => beginReturn(app.store, app.partitions, stream, app.holder));
   let rows = 0;
   let fresh = 0;
   try {
-    for (let at = 0; at < ids.length && !signal.aborted; at += BATCH) {
-      const texts = await readWaiting(app.store.db, ids.slice(at, at + BATCH));
+    for (let at = 0; at < tried.length && !signal.aborted; at += BATCH) {
+      const ids = tried.slice(at, at + BATCH).map(({ id }) => id);
       const ready = new Map<string, Row>();
-      for (const [id, text] of texts) {
-        const outcome = stream.normalise(text);
-        if ('parts' in outcome) ready.set(id, outcome);
+      for (const [id, text] of await readWaiting(app.store.db, ids)) {
+        const made = stream.normalise(text);
+        if (!isRow(made)) staying.set(id, made.reason);
+        else if (absurd.has(id) && !named) staying.set(id, 'not_named');
+        else ready.set(id, made);
       }
       if (ready.size === 0) continue;
       fresh += await run.load([...ready.values()], [...ready.keys()]);
       rows += ready.size;
+      for (const id of ready.keys()) staying.delete(id);
     }
     await run.end('done', null);
   } catch (error) {
@@ -162,7 +192,7 @@ async function bringBack(
     await run.end('failed', failure as Error).catch(() => undefined);
     throw failure;
   }
-  return { rows, fresh, staying: ids.length - rows };
+  return { rows, fresh, staying };
 }
 
 function waiting(app: App, query: WaitingQuery, limit: number): Promise<readonly Waiting[]> {

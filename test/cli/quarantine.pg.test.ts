@@ -70,9 +70,16 @@ describe('quarantine', () => {
     const { code, out, err } = await desk.runHere('quarantine retry');
     expect(code).toBe(0);
     expect(out).toContain('qstash.main: 1 entry became rows (1 new, 0 known), 2 stay\n');
-    expect(out).toContain('qstash.gone: 0 entries became rows (0 new, 0 known), 1 stay\n');
-    expect(err).toMatch(/qstash\.main: 1 twin stays/);
-    expect(err).toMatch(/qstash\.gone: not configured now/);
+    expect(out).toContain('qstash.gone: 0 entries became rows (0 new, 0 known), 1 stays\n');
+    expect(err).toContain(
+      `qstash.main: 1 entry stays (${bad}): no_id: it has no id that could tell it from others\n`,
+    );
+    expect(err).toContain(
+      `qstash.main: 1 entry stays (${twin}): identity_clash: a twin: an entry with the same identity and other content is a row already\n`,
+    );
+    expect(err).toContain(
+      `qstash.gone: 1 entry stays (${stray}): not configured now: expected its settings, to know how to read its entries\n`,
+    );
     const left = await rowsOf(database, 'select id from logkeep.quarantine order by id');
     expect(left.map(({ id }) => id)).toEqual([bad, twin, stray]);
     expect(await rowsOf(database, 'select message_id, time, error from logkeep.qstash_log')).toEqual([
@@ -96,7 +103,7 @@ describe('quarantine', () => {
     const again = await wait('qstash.main', 'no_time', GOOD);
     const { out } = await desk.runHere(`quarantine retry ${again} --json`);
     expect(JSON.parse(out)).toEqual({
-      streams: [{ stream: 'qstash.main', rows: 1, new: 0, known: 1, staying: 0 }],
+      streams: [{ stream: 'qstash.main', rows: 1, new: 0, known: 1, staying: 0, reasons: {} }],
     });
     expect(await rowsOf(database, 'select from logkeep.quarantine')).toEqual([]);
     expect(await rowsOf(database, 'select from logkeep.qstash_log')).toHaveLength(1);
@@ -106,16 +113,35 @@ describe('quarantine', () => {
     const id = await wait('qstash.main', 'time_out_of_bounds', GOOD);
     const { code, out, err } = await desk.runHere('quarantine retry');
     expect(code).toBe(0);
-    expect(out).toContain('qstash.main: 0 entries became rows (0 new, 0 known), 1 stay\n');
-    expect(err).toContain(
-      '1 entry with a time that was not asked for (time_out_of_bounds) stay: give their ids',
+    expect(out).toContain('qstash.main: 0 entries became rows (0 new, 0 known), 1 stays\n');
+    expect(err).toBe(
+      `qstash.main: 1 entry stays (${id}): time_out_of_bounds: its time was not asked for: \`logkeep quarantine retry ${id}\` stores it all the same\n`,
     );
     expect(await rowsOf(database, 'select from logkeep.qstash_log')).toEqual([]);
     const named = await desk.runHere(`quarantine retry ${id} --json`);
     expect(JSON.parse(named.out)).toEqual({
-      streams: [{ stream: 'qstash.main', rows: 1, new: 1, known: 0, staying: 0 }],
+      streams: [{ stream: 'qstash.main', rows: 1, new: 1, known: 0, staying: 0, reasons: {} }],
     });
     expect(await rowsOf(database, 'select from logkeep.quarantine')).toEqual([]);
+  });
+
+  it('says of a time that can never become a row that it stays, named or not', async () => {
+    const far = await wait('qstash.main', 'time_out_of_bounds', GOOD.replace(String(TIME), '99999999999999'));
+    const other = await wait('qstash.main', 'time_out_of_bounds', GOOD.replace(String(TIME), '1'));
+    const why =
+      'time_out_of_bounds: before 2000, or more than two days ahead: no row is made of such a time; `logkeep quarantine show ID` shows the entry\n';
+    expect(await desk.runHere('quarantine retry')).toEqual({
+      code: 0,
+      out: 'qstash.main: 0 entries became rows (0 new, 0 known), 2 stay\n',
+      err: `qstash.main: 2 entries stay (${other}, ${far}): ${why}`,
+    });
+    expect(await desk.runHere(`quarantine retry ${far}`)).toEqual({
+      code: 0,
+      out: 'qstash.main: 0 entries became rows (0 new, 0 known), 1 stays\n',
+      err: `qstash.main: 1 entry stays (${far}): ${why}`,
+    });
+    const json = JSON.parse((await desk.runHere(`quarantine retry ${far} --json`)).out);
+    expect(json.streams[0]).toMatchObject({ staying: 1, reasons: { time_out_of_bounds: 1 } });
   });
 
   it('leaves quarantine and tables as they are when the load fails', async () => {
@@ -127,7 +153,7 @@ describe('quarantine', () => {
     await rowsOf(database, 'create trigger fail before delete on logkeep.quarantine execute function fail()');
     const { code, err } = await desk.runHere('quarantine retry');
     expect(code).toBe(1);
-    expect(err).toContain('qstash.main: bring entries back from quarantine: no space');
+    expect(err).toMatch(/qstash\.main: bring entries back from quarantine: DATABASE_URL \(\S+\): no space/);
     expect(await rowsOf(database, 'select from logkeep.quarantine')).toHaveLength(1);
     expect(await rowsOf(database, 'select from logkeep.qstash_log')).toEqual([]);
     expect(await rowsOf(database, 'select outcome from logkeep.run')).toEqual([{ outcome: 'failed' }]);
