@@ -1,7 +1,7 @@
 import { amountText, bytesText, countText, isoTime, lengthText, timeText } from '../amounts.ts';
 import type { OpenStream } from '../app.ts';
 import { remedyOf } from '../errors.ts';
-import type { Ms, Span, Spans } from '../model.ts';
+import type { Span, Spans } from '../model.ts';
 import type { BackfillResult } from '../operations/backfill.ts';
 import type { BackfillPreview, BackfillStatus } from '../operations/backfill-status.ts';
 import { length } from '../sync/spans.ts';
@@ -12,8 +12,8 @@ import { printable, tableText } from './table.ts';
 const SHOWN = 8;
 
 /** A plan for people: what is missing, what reading it takes, and whether it can be done before it expires. */
-export function planText({ stream, settings }: OpenStream, preview: BackfillPreview, nowMs: Ms): string {
-  const { wanted, missing, plan, estimate } = preview;
+export function planText({ stream, settings }: OpenStream, preview: BackfillPreview): string {
+  const { wanted, missing, plan, estimate, nowMs } = preview;
   const { id } = stream;
   if (wanted.length === 0)
     return `${id}: no backfill is open; begin one with \`logkeep backfill --from TIME\`\n`;
@@ -42,7 +42,7 @@ export function planText({ stream, settings }: OpenStream, preview: BackfillPrev
           : `about ${amountText(estimate.entries, 'entry', 'entries')}, if there are as many as around it`
       }`,
       `  ${timeAtQuota(preview)}`,
-      `  ${expiry(preview, nowMs)}`,
+      `  ${expiry(preview)}`,
       ...(rows.length === 0
         ? []
         : tableText(['from', 'to', 'expires in'], rows, [2])
@@ -89,10 +89,10 @@ function requestsText(count: number): string {
   return countText(count < 1 ? Math.floor(count * 10) / 10 : Math.floor(count));
 }
 
-function expiry({ estimate, skewMs }: BackfillPreview, nowMs: Ms): string {
+function expiry({ estimate, nowMs }: BackfillPreview): string {
   const { expiresMs, lateMs, lostMs, lostEntries } = estimate;
   if (expiresMs === null) return 'nothing expires';
-  const oldest = `the oldest expires in ${lengthText(Math.max(0, expiresMs - nowMs - (skewMs ?? 0)))}`;
+  const oldest = `the oldest expires in ${lengthText(Math.max(0, expiresMs - nowMs))}`;
   if (lateMs <= 0) return `${oldest}; all of it can be read before it expires`;
   const late = lateMs === Number.POSITIVE_INFINITY ? '' : ` by ${lengthText(lateMs)}`;
   const entries = lostEntries === null ? '' : ` (${amountText(lostEntries, 'entry', 'entries')})`;

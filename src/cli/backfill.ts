@@ -60,7 +60,7 @@ async function tellPlans(
     const preview = await previewBackfill(app, open, span);
     if (preview.wanted.length === 0) idle.add(open.stream.id);
     if (json) context.stdout.write(`${JSON.stringify(planJson(open, preview))}\n`);
-    else context[where].write(planText(open, preview, context.clock.now()));
+    else context[where].write(planText(open, preview));
   }
   return idle;
 }

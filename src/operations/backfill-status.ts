@@ -34,6 +34,8 @@ export interface BackfillStatus {
   readonly held: readonly HeldWindow[];
   /** The API's clock minus ours; null: it has not answered yet. */
   readonly skewMs: number | null;
+  /** The API's now, by which `plan` divides: as heard just now, else the later of what is on record and of our clock. */
+  readonly nowMs: Ms;
   /** Entries per ms around what is missing; null: not known. */
   readonly density: number | null;
   /** How long a window is, by the density. */
@@ -59,7 +61,6 @@ export async function previewBackfill(
   const { pool } = app.store;
   const status = await readBackfillStatus(app, open, span);
   const usage = await readUsage(pool, stream);
-  const nowMs = app.clock.now() + (status.skewMs ?? 0);
   const speed = speedOf({
     quota: status.quota,
     reserve: settings.reserve,
@@ -72,7 +73,7 @@ export async function previewBackfill(
     density: status.density,
     pageSize: stream.pageSize,
     order: stream.order,
-    nowMs,
+    nowMs: status.nowMs,
     retentionMs: settings.retentionMs,
   };
   const ours = status.held.filter(({ job }) => job === 'backfill');
@@ -93,10 +94,13 @@ export async function readBackfillStatus(
   const { stream, settings } = open;
   const state = await readBackfillState(app.store.pool, stream);
   const skewMs = heardMs ?? state?.skewMs ?? null;
-  const nowMs = app.clock.now() + (skewMs ?? 0);
+  const ours = app.clock.now();
+  const told = ours + (skewMs ?? 0);
+  // What is on record may have been heard by a machine whose clock was ahead: what has expired since would look readable.
+  const nowMs = heardMs === null ? Math.max(told, ours) : told;
   const recorded = state?.progress ?? { covered: [], expired: [], oversize: [], open: [] };
   // With a longer retention what was lost can be read after all, as the ledger of the first reader will record.
-  const lostBefore = readableFrom(Math.max(nowMs, app.clock.now()), settings.retentionMs);
+  const lostBefore = readableFrom(Math.max(told, ours), settings.retentionMs);
   const again = [{ from: lostBefore, to: Number.POSITIVE_INFINITY }];
   const progress = { ...recorded, expired: subtract(recorded.expired, again) };
   const opened = (state?.unread ?? []).filter((one) => missingOf(progress, [one]).length > 0);
@@ -117,7 +121,7 @@ export async function readBackfillStatus(
   );
   const askedFrom = state?.progress.askedFrom ?? null;
   const quota = state?.quota ?? { limit: null, remaining: null, resetMs: null, periodMs: null };
-  return { wanted, missing, plan, held, skewMs, density, windowMs, askedFrom, quota };
+  return { wanted, missing, plan, held, skewMs, nowMs, density, windowMs, askedFrom, quota };
 }
 
 /** One place in flight is left for the live log, which would otherwise wait for a whole answer. */

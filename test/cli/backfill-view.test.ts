@@ -36,8 +36,8 @@ it('counts whole requests, and parts of one only where a window leaves no more',
   const paceOf = (each: number) => {
     const estimate = { requests: 4, entries: null, timeMs: 5_000, expiresMs: null };
     const speed = { quota: { now: each, each, periodMs: 1_000 } };
-    const preview = { wanted: [SPAN], missing: [SPAN], plan: NONE, held: [], estimate, speed };
-    return planText(open, preview as unknown as BackfillPreview, 0);
+    const preview = { wanted: [SPAN], missing: [SPAN], plan: NONE, held: [], nowMs: 0, estimate, speed };
+    return planText(open, preview as unknown as BackfillPreview);
   };
   expect(paceOf(89.9)).toContain('(89 requests now, then 89 in 1 s, after');
   expect(paceOf(0.55)).toContain('(0 requests now, then 0.5 in 1 s, after');

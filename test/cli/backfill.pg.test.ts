@@ -110,6 +110,38 @@ describe('backfill', () => {
     }
   });
 
+  it.each([
+    ['a clock that was days ahead', '-5 d', 0],
+    ['one that was a day behind', '1 d', 24 * HOUR],
+  ])('a plan counts what has expired from now, though the last run was by %s', async (_, skew, aheadMs) => {
+    expect((await desk.runHere('sync --since 1h --stream datadog.main')).code).toBe(0);
+    await rowsOf(database, `update logkeep.stream set api_skew = '${skew}'`);
+    const { out } = await desk.runHere('backfill --from 7d --stream datadog.main --dry-run --json');
+    const [plan] = jsonLines(out) as unknown as [
+      Record<'windows' | 'expired', { from: string; to: string }[]> & { missing_ms: number },
+    ];
+    const edge = Date.parse(plan.expired.at(-1)?.to ?? '');
+    expect(Math.abs(edge - (Date.now() + aheadMs - 72 * HOUR))).toBeLessThan(10_000);
+    expect(plan.windows[0]?.from).toBe(iso(edge));
+    const lengthOf = (spans: typeof plan.windows) =>
+      spans.reduce((sum, { from, to }) => sum + Date.parse(to) - Date.parse(from), 0);
+    // Nothing is left out.
+    expect(lengthOf(plan.windows) + lengthOf(plan.expired)).toBe(plan.missing_ms);
+    const { out: text } = await desk.runHere('backfill --from 7d --stream datadog.main --dry-run');
+    expect(text).toMatch(/the oldest expires in \d( s|00 ms|\d\d ms);/);
+    expect(text).toMatch(/expires in\n.* {2}(\d s|\d+ ms)\n/);
+
+    // The run asks what time it is before it gives anything up.
+    const [end] = jsonLines(
+      (await desk.runHere('backfill --from 7d --stream datadog.main --json')).out,
+    ).filter(({ event }) => event === 'end');
+    expect(end).toMatchObject({ outcome: 'done', missing: [] });
+    const [{ edge: given } = {}] = await world.query<{ edge: string }>(
+      'select extract(epoch from upper(expired)) * 1000 as edge from logkeep.stream',
+    );
+    expect(Math.abs(Number(given) - (Date.now() - 72 * HOUR))).toBeLessThan(20_000);
+  });
+
   it('tells how much of all it has to read is read, over all windows, never going back', async () => {
     const { out } = await desk.runHere('backfill --from 6h --to 1h --json');
     for (const name of ['qstash.main', 'datadog.main']) {
