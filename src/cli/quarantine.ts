@@ -128,7 +128,7 @@ export const retry: Run<'quarantine retry'> = (options, context) =>
         }));
         context.stdout.write(`${JSON.stringify({ streams }, null, 2)}\n`);
       } else if (results.length === 0) context.stdout.write('nothing waits in quarantine\n');
-      return 0;
+      return results.some(({ staying }) => byReason(staying).has('stopped')) ? 1 : 0;
     } finally {
       await http.close();
     }

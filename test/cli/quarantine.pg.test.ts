@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runProgram } from '../../src/cli/program.ts';
+import { systemClock } from '../../src/clock.ts';
+import { LogkeepError } from '../../src/errors.ts';
 import { escapeText } from '../../src/escape.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/sandbox.ts';
 import { createMigratedDatabase, type TestDatabase } from '../postgres.ts';
@@ -142,6 +145,24 @@ describe('quarantine', () => {
     });
     const json = JSON.parse((await desk.runHere(`quarantine retry ${far} --json`)).out);
     expect(json.streams[0]).toMatchObject({ staying: 1, reasons: { time_out_of_bounds: 1 } });
+  });
+
+  it('stopped by a signal exits 1, and says of what was not tried that it stays', async () => {
+    const id = await wait('qstash.main', 'no_time', GOOD);
+    const told = { out: '', err: '' };
+    const code = await runProgram(['quarantine', 'retry'], {
+      env: desk.env,
+      cwd: desk.cwd,
+      stdout: { write: (text) => (told.out += text) },
+      stderr: { write: (text) => (told.err += text) },
+      signal: AbortSignal.abort(new LogkeepError('aborted', 'stopped by SIGINT')),
+      isTty: false,
+      clock: systemClock,
+    });
+    expect([code, told.err]).toEqual([
+      1,
+      `qstash.main: 1 entry stays (${id}): stopped before it was tried: run it again\n`,
+    ]);
   });
 
   it('leaves quarantine and tables as they are when the load fails', async () => {
