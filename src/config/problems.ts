@@ -37,10 +37,11 @@ export function explain(issue: z.core.$ZodIssue, shown: string | null): string {
 
 /** A value as an error may show it: short, on one line, without secrets. */
 export function showValue(value: unknown, secret: boolean): string {
-  if (value === null || value === undefined) return 'nothing';
+  if (value === undefined) return 'nothing';
+  if (value === null) return 'empty';
   if (secret) return MASK;
   if (typeof value === 'string') return JSON.stringify(shorten(maskAddresses(value)));
-  if (Array.isArray(value)) return 'a list';
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
   return typeof value === 'object' ? 'a mapping' : String(value);
 }
 

@@ -199,7 +199,8 @@ streams:
       'retention: "1s": expected a duration such as 90s, 15m, 12h, 3d or PT15M, from 1m to 3660d',
     ],
     ['settle: 30', 'settle: 30: expected a duration such as 90s, 15m, 12h, 3d or PT15M'],
-    ['label: ', 'label: nothing: expected a label, or a list of at least one'],
+    ['label: []', 'label: an empty list: expected a label, or a list of at least one'],
+    ['label: ', 'label: empty: expected a label, or a list of at least one'],
   ])('refuses { %s }', (settings, expected) => {
     expect(complaint(`streams: { qstash.x: { source: qstash, token: t, ${settings} } }`)).toBe(
       `logkeep.yaml: streams.qstash.x.${expected}`,
@@ -226,9 +227,9 @@ streams:
     ['streams:\n  a: [', 'line 2, column 7'],
     ['streams: !tag {}', 'line 1, column 10: unresolved tag'],
     ['- a', 'expected a mapping'],
-    ['streams: []', 'streams: a list: expected a mapping'],
+    ['streams: []', 'streams: an empty list: expected a mapping'],
     ['streams: {}', 'streams: empty: expected a mapping'],
-    ['streams: { a: }', 'streams.a: nothing: expected a mapping such as { source: qstash, ... }'],
+    ['streams: { a: }', 'streams.a: empty: expected a mapping such as { source: qstash, ... }'],
     ['streams: *nowhere', 'line 1, column 10: unresolved alias: expected'],
     ['defaults: 3s', 'defaults: "3s": expected a mapping'],
     ['a: 1\n---\nb: 2', 'line 2'],
@@ -267,7 +268,7 @@ streams:
         '  logkeep.yaml: redact[3]: "": expected the name of a header such as x-session, or a list of at least one',
       ].join('\n'),
     );
-    expect(redact('[]')).toMatch(/^logkeep\.yaml: redact: a list: expected the name of a header/);
+    expect(redact('[]')).toMatch(/^logkeep\.yaml: redact: an empty list: expected the name of a header/);
     expect(complaint(`{ redact: [a, "\${S}"] }`, { S: 'hunter 2' })).toContain(
       `redact[1]: "\${S}": expected`,
     );
@@ -276,11 +277,11 @@ streams:
     );
   });
 
-  it('calls nothing nothing, also where a value would be hidden', () => {
+  it('calls what is empty empty, also where a value would be hidden', () => {
     expect(complaint('streams: { d4: }')).toBe(
-      'logkeep.yaml: streams.d4: nothing: expected a mapping such as { source: qstash, ... }',
+      'logkeep.yaml: streams.d4: empty: expected a mapping such as { source: qstash, ... }',
     );
-    expect(complaint('streams: { t: { source: toy, key: } }')).toContain('key: nothing: expected a toy key');
+    expect(complaint('streams: { t: { source: toy, key: } }')).toContain('key: empty: expected a toy key');
   });
 
   it('says what is wrong with YAML in words of its own', () => {
