@@ -3,7 +3,7 @@ import { isFailure, remedyOf } from '../errors.ts';
 import { readVersion } from '../version.ts';
 import type { CliContext, CommandName, ExitCode } from './command.ts';
 import { COMMANDS, GLOBAL_OPTIONS } from './commands.ts';
-import type { CommandDeclaration, OptionDeclaration } from './options.ts';
+import { type CommandDeclaration, misuse, type OptionDeclaration } from './options.ts';
 
 type AnyDeclaration = CommandDeclaration<Readonly<Record<string, unknown>>>;
 type AnyOptions = Readonly<Record<string, OptionDeclaration<unknown>>>;
@@ -38,11 +38,18 @@ export async function runProgram(
   }
 }
 
-/** `help` of a word that is no command is that word: Commander would show the general help and not say what is wrong. */
+/**
+ * `help` of a word that is no command is that word, and of two words that are one is its own: Commander would show
+ * other help, and not say what is wrong.
+ */
 function asked(args: readonly string[]): readonly string[] {
-  const [first, word] = args;
-  const unknown = word !== undefined && !Object.keys(COMMANDS).some((name) => name.split(' ')[0] === word);
-  return first === 'help' && unknown && word !== 'help' ? args.slice(1) : args;
+  const [first, word, ...more] = args;
+  if (first !== 'help' || word === undefined) return args;
+  const names = Object.keys(COMMANDS);
+  if (word !== 'help' && !names.some((name) => name.split(' ')[0] === word)) return args.slice(1);
+  if (more.length === 0) return args;
+  if (more.length === 1 && names.includes(`${word} ${more[0]}`)) return [word, ...more, '--help'];
+  throw misuse(`help: ${JSON.stringify(more.join(' '))}: expected the name of one command`);
 }
 
 type Start = (name: CommandName, options: Readonly<Record<string, unknown>>) => Promise<void>;
@@ -106,7 +113,8 @@ Examples:
   $ logkeep query "select count(*) from log_entry"     query the copy in SQL
   $ logkeep check                                      what is wrong, and what to do about it
 
-Exit codes: 0 done, 1 failed (or gaps, differences or problems found), 2 misused.`;
+Exit codes: 0 done, 1 failed, or stopped by a signal before it was done (or gaps, differences or problems
+found), 2 misused.`;
 
 function adorn(command: Command, context: CliContext): void {
   command

@@ -54,6 +54,8 @@ export const READING_COMMANDS: { readonly [Name in Reading]: CommandDeclaration<
           `--since: ${new Date(from).toISOString()}: expected a time before ${until === null ? 'now' : '--until'}`,
         );
       }
+      if (until !== null && until > nowMs)
+        throw misuse(`--until: ${new Date(until).toISOString()}: expected a time that is not in the future`);
       if (again !== null && (since !== null || until !== null)) {
         throw misuse('--again: expected without --since and --until; write both ends as FROM/TO');
       }

@@ -88,6 +88,12 @@ describe('options', () => {
     ['sync --again 0s', '--again: "0s": expected a duration up to now such as 6h'],
     ['sync --for 0s', '--for: "0s": expected a duration such as 90s, 15m, 12h, 3d or PT15M, more than 0'],
     ['sync --max-requests 1.5', '--max-requests: "1.5": expected a whole number from 1 to'],
+    [
+      'sync --until 2030-01-01T00:00:00Z',
+      '--until: 2030-01-01T00:00:00.000Z: expected a time that is not in the future',
+    ],
+    ['help sync extra', 'help: "extra": expected the name of one command'],
+    ['help query select', 'help: "select": expected the name of one command'],
     ['sync --since 1h --until 2h', '--since: 2026-11-21T11:00:00.000Z: expected a time before --until'],
     ['sync --again 6h --since 3d', '--again: expected without --since and --until'],
     ['sync --since 9999w', '--since: "9999w": expected a duration such as 3d or PT12H, 3660d at most, or'],
@@ -163,6 +169,10 @@ describe('failures', () => {
 });
 
 describe('help', () => {
+  it('of a command of two words is that of the command', async () => {
+    expect((await run('help quarantine list')).out).toMatch(/^Usage: logkeep quarantine list /);
+  });
+
   it('shows every command, examples, environment and exit codes', async () => {
     const { out, code } = await run('--help');
     for (const { environment } of SOURCES) {
