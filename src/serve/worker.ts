@@ -212,9 +212,10 @@ export function startWorker({
       ms: Math.round(performance.now() - startedMs),
       ...counts,
     };
-    if (outcome === 'failed')
-      log[failureLevel]({ ...fields, kind: error?.kind, error: error?.message }, 'run failed');
-    else if (outcome === 'done' && Object.values(counts).every((count) => count === 0)) {
+    if (outcome === 'failed') {
+      const { message, ...told } = errorJson(error) ?? {};
+      log[failureLevel]({ ...fields, error: message, ...told }, 'run failed');
+    } else if (outcome === 'done' && Object.values(counts).every((count) => count === 0)) {
       // There was nothing to do, as mostly with backfills.
       log.debug(fields, 'run ended');
     } else log.info(fields, 'run ended');

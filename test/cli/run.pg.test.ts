@@ -30,4 +30,5 @@ test('the counts and times of a job that was asked for and failed are in the log
   const env = { QSTASH_TOKEN: 'wrong' };
   const { err } = await desk.runHere('run sync --stream qstash.main --log-level info', env);
   expect(err).toMatch(/^info: qstash\.main: run failed: .*401.*\(job sync, outcome failed, .*requests 1/m);
+  expect(err).toMatch(/^info: qstash\.main: run failed: .*remedy fix the credentials as described above/m);
 }, 30_000);
