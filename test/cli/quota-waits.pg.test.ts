@@ -12,7 +12,7 @@ streams:
 `;
 /** Until when, in UTC; how long that is; what is left, and for whom. */
 const WAITS =
-  /^datadog\.main: (?:\[[#-]{12}\] \d+ % {2})?waits for quota until (?:\S+ )?\d\d:\d\d:\d\dZ \(\d+ .*\) {2}.*quota left \d of 60, kept for the live log/m;
+  /^datadog\.main: (?:\[[#-]{12}\] \d+ % {2})?waits for quota until (?:\S+ )?\d\d:\d\d:\d\dZ \(\d+ .*\) {2}.*quota left (\d+) of 60, kept for the live log/m;
 
 let sandbox: Sandbox;
 let database: TestDatabase;
@@ -55,10 +55,13 @@ test.each(['audit', 'run sweep'])(
   async (line) => {
     writeSmallHistory(sandbox, 0, 400);
     expect(await desk.runHere('sync')).toMatchObject({ code: 0 });
+    const leftBySync = 60 - sandbox.requests().length;
     await useUp(8);
     const command = desk.start(line);
     const said = await command.says(/waits for quota/);
     expect(said).toMatch(WAITS);
+    // Early in the day the live log, which has just sent that many, is expected to need all that it left.
+    expect(Number(WAITS.exec(said)?.[1])).toBeLessThanOrEqual(leftBySync);
     command.signal('SIGINT');
     expect((await command.finished).code).toBe(1);
     expect(said.match(/waits for quota/g)).toHaveLength(1);
