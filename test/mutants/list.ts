@@ -32,6 +32,11 @@ export const MUTANTS: readonly Mutant[] = [
     what: 'a walk that expiry outruns goes on',
     tests: ['test/sync/outrun.test.ts'],
   },
+  {
+    name: 'batch-awaited',
+    what: 'no page is asked for while a batch is stored',
+    tests: ['test/sync/ahead.pg.test.ts'],
+  },
   { name: 'live-lease-taken', what: 'a lease that holds is taken over', tests: [I('i9-lease')] },
   {
     name: 'lost-commit-repeated',
