@@ -106,6 +106,38 @@ describe('status', () => {
     expect(out).not.toContain('\u001b');
   });
 
+  it('names the fields and states of entries that this version does not know, and where they are kept', async () => {
+    const time = Date.now() - 600_000;
+    const entry = {
+      time,
+      messageId: 'msg_1',
+      url: 'https://a.example/',
+      state: 'SUSPENDED',
+      suspendedBy: 'bob',
+    };
+    const content = { timestamp: new Date(time).toISOString(), message: 'a', severity_number: 17 };
+    sandbox.qstash.add([{ entry, visibleAtMs: time, writtenMs: time }]);
+    sandbox.datadog.add([{ content, atMs: time, visibleAtMs: time, intakeMs: time }]);
+    const before = (await desk.runHere('status')).out;
+    expect((await desk.runHere('sync')).code).toBe(0);
+    const { code, out } = await desk.runHere('status');
+    expect([before, code]).toEqual([expect.not.stringContaining('new to this version'), 0]);
+    const seen = 'is new to this version, first seen [\\d.]+ m?s ago; kept';
+    expect(out).toMatch(new RegExp(`^qstash\\.main: field:suspendedBy ${seen} in extra$`, 'm'));
+    expect(out).toMatch(new RegExp(`^qstash\\.main: state:SUSPENDED ${seen} in the column state$`, 'm'));
+    expect(out).toMatch(new RegExp(`^datadog\\.main: field:severity_number ${seen} in extra$`, 'm'));
+    const { streams } = JSON.parse((await desk.runHere('status --json')).out);
+    expect(
+      streams.map(({ unknown }: { unknown: { name: string }[] }) => unknown.map(({ name }) => name)),
+    ).toEqual([['field:suspendedBy', 'state:SUSPENDED'], ['field:severity_number']]);
+    expect(await rowsOf(database, 'select state, extra from logkeep.qstash_log')).toEqual([
+      { state: 'SUSPENDED', extra: { suspendedBy: 'bob' } },
+    ]);
+    expect(await rowsOf(database, 'select extra from logkeep.datadog_log')).toEqual([
+      { extra: { severity_number: 17 } },
+    ]);
+  });
+
   it('warns when what is not read is about to expire', async () => {
     await desk.runHere('sync --stream qstash.main');
     await rowsOf(

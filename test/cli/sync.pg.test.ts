@@ -144,6 +144,51 @@ describe('sync', () => {
     expect(shares.at(-1)).toBe(1);
   });
 
+  it('ends at --until, a time or so long ago, and leaves what came after it to the next sync', async () => {
+    const until = Math.floor(Date.now() / 1000) * 1000 - 3_600_000;
+    // One each minute, of which one is in the last ms before, and one in the first ms after.
+    const times = [...Array.from({ length: 110 }, (_, n) => until + (n - 60) * 60_000 - 1), until + 1];
+    const common = (time: number) => ({ visibleAtMs: time, writtenMs: time, atMs: time, intakeMs: time });
+    sandbox.qstash.add(
+      times.map((time, n) => ({
+        entry: { time, messageId: `msg_${n}`, state: 'CREATED', url: 'https://a.example/' },
+        ...common(time),
+      })),
+    );
+    sandbox.datadog.add(
+      times.map((time, n) => ({
+        content: { timestamp: new Date(time).toISOString(), message: `${n}` },
+        ...common(time),
+      })),
+    );
+    const stored = () =>
+      rowsOf(
+        database,
+        `select stream, count(*)::int as n, max(time) as newest, upper(covered) as until
+          from logkeep.log_entry join logkeep.stream using (stream) group by stream, covered order by stream desc`,
+      );
+    const upTo = (end: number) => times.filter((time) => time < end);
+    const iso = new Date(until).toISOString();
+    const first = await desk.runHere(`sync --until ${iso} --json`);
+    expect([first.code, first.err]).toEqual([0, '']);
+    expect(jsonLines(first.out).filter(({ event }) => event === 'end')).toMatchObject([
+      { stream: 'qstash.main', outcome: 'done', new: 61, covered_to: iso },
+      { stream: 'datadog.main', outcome: 'done', new: 61, covered_to: iso },
+    ]);
+    const ended = { n: 61, newest: new Date(until - 1), until: new Date(until) };
+    expect(await stored()).toEqual(['qstash.main', 'datadog.main'].map((stream) => ({ stream, ...ended })));
+    const begun = Date.now();
+    expect((await desk.runHere('sync --until 30m')).code).toBe(0);
+    for (const row of await stored()) {
+      const end = (row.until as Date).getTime();
+      expect(end).toBeGreaterThanOrEqual(begun - 1_801_000);
+      expect(end).toBeLessThanOrEqual(Date.now() - 1_800_000);
+      expect(row.n).toBe(upTo(end).length);
+    }
+    expect((await desk.runHere('sync')).code).toBe(0);
+    expect((await stored()).map(({ n }) => n)).toEqual([times.length, times.length]);
+  });
+
   it('logs in plain lines among its talk, and in JSON where machines read', async () => {
     writeSmallHistory(sandbox, 0, 10);
     const line = 'sync --stream datadog.main --log-level debug';
