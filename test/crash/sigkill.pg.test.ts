@@ -9,18 +9,22 @@ import { differ } from './lines.ts';
 const HOUR = 3_600_000;
 const STREAMS = ['datadog.main', 'qstash.main'] as const;
 
+type StreamName = (typeof STREAMS)[number];
+
 /**
  * How a kill meets the process. `between`: wherever it is after its first commit. The rest stop it inside a
- * transaction: `begun` before it has written anything; `written` when all is written and only the COMMIT is
- * missing, and the server gives the transaction up; `orphaned` likewise, and the server goes on to the COMMIT
- * although nobody is there any more.
+ * transaction that loads the stream: `begun` before it has written anything; `written` when all is written and only
+ * the COMMIT is missing, and the server gives the transaction up; `orphaned` likewise, and the server goes on to the
+ * COMMIT although nobody is there any more.
  */
-type Way = 'between' | 'begun' | 'written' | 'orphaned';
+type Inside = 'begun' | 'written' | 'orphaned';
+type Way = 'between' | `${Inside} ${StreamName}`;
 
 const WAYS: readonly Way[] = [
-  ...['between', 'written', 'between', 'between', 'orphaned', 'between', 'begun'],
-  ...['between', 'between', 'written', 'between', 'between', 'orphaned', 'between'],
-  ...['between', 'written', 'between', 'between', 'between', 'between'],
+  ...['between', 'written qstash.main', 'between', 'between', 'orphaned datadog.main', 'between'],
+  ...['begun qstash.main', 'between', 'between', 'written datadog.main', 'between', 'between'],
+  ...['orphaned qstash.main', 'between', 'between', 'begun datadog.main'],
+  ...['between', 'between', 'between', 'between'],
 ] as Way[];
 /** After how many kills Postgres is restarted, and whether a process is using it then. */
 const RESTARTS = [
@@ -62,9 +66,9 @@ afterAll(async () => {
   await server?.stop();
 });
 
-test('after 20 SIGKILLs, five of them inside a transaction, three restarts of Postgres and a lost COMMIT every entry is there, once', async () => {
+test('after 20 SIGKILLs, six of them inside a loading transaction of one stream or the other, three restarts of Postgres and a lost COMMIT every entry is there, once', async () => {
   slowDown();
-  const met: Record<Way, number> = { between: 0, begun: 0, written: 0, orphaned: 0 };
+  const met = new Map<Way, number>();
   let lost = 0;
   for (const [index, way] of WAYS.entries()) {
     const command = start();
@@ -90,13 +94,21 @@ test('after 20 SIGKILLs, five of them inside a transaction, three restarts of Po
       verdict = () => 'pass';
     }
     if (way === 'between') await command.kill();
-    else await killInside(command, way);
+    else await killInside(command, ...(way.split(' ') as [Inside, StreamName]));
     expect(await openChains()).toEqual([...STREAMS]);
-    met[way] += 1;
+    met.set(way, (met.get(way) ?? 0) + 1);
     if (restart?.inUse === false) await server.restart(restart.mode);
     await endLeases();
   }
-  expect(met).toEqual({ between: 14, begun: 1, written: 3, orphaned: 2 });
+  expect(Object.fromEntries(met)).toEqual({
+    between: 14,
+    'begun qstash.main': 1,
+    'begun datadog.main': 1,
+    'written qstash.main': 1,
+    'written datadog.main': 1,
+    'orphaned qstash.main': 1,
+    'orphaned datadog.main': 1,
+  });
   expect(lost).toBe(1);
 
   sandbox.faults.clear();
@@ -201,9 +213,8 @@ async function openChains(): Promise<readonly string[]> {
   return windows.map(({ stream }) => stream);
 }
 
-/** Holds a lock that the next batch of QStash needs, kills the process while it waits, and lets go. */
-async function killInside(command: Command, way: 'begun' | 'written' | 'orphaned'): Promise<void> {
-  const stream = 'qstash.main';
+/** Holds a lock that the next batch of the stream needs, kills the process while it waits, and lets go. */
+async function killInside(command: Command, way: Inside, stream: StreamName): Promise<void> {
   await withClient(server.url, async (client) => {
     await client.query('begin');
     if (way === 'begun') {
@@ -213,9 +224,10 @@ async function killInside(command: Command, way: 'begun' | 'written' | 'orphaned
     }
     const before = await entriesOf(stream);
     // What the server shows of a statement is its beginning. It waits for us, or behind a renewal that does.
-    const statement = way === 'begun' ? 'select pg_advisory_xact_lock(%' : '%with batch as %';
+    const turn = `select pg_advisory_xact_lock(%logkeep:load:${stream}%`;
+    const statement = way === 'begun' ? turn : `${turn}with batch as %`;
     let backend = 0;
-    await until(command, `a transaction that waits for our lock (${way})`, async () => {
+    await until(command, `a transaction of ${stream} that waits for our lock (${way})`, async () => {
       // Asked on another connection: within a transaction the server shows one moment only.
       const [session] = await query<{ pid: number }>(
         `select pid from pg_stat_activity where application_name = 'logkeep' and xact_start is not null
@@ -240,9 +252,10 @@ async function killInside(command: Command, way: 'begun' | 'written' | 'orphaned
   });
 }
 
-async function entriesOf(stream: string): Promise<number> {
+async function entriesOf(stream: StreamName): Promise<number> {
+  const table = stream === 'qstash.main' ? 'qstash_log' : 'datadog_log';
   const [row] = await query<{ n: number }>(
-    'select count(*)::integer as n from logkeep.qstash_log where stream = $1',
+    `select count(*)::integer as n from logkeep.${table} where stream = $1`,
     [stream],
   );
   return row?.n ?? 0;
