@@ -27,6 +27,15 @@ export const POINTS = [
   'ask what is known',
   'take a claim of the future back',
   'renew',
+  'take a lock',
+  'set others aside',
+  'close dead runs',
+  'measure the overlap',
+  'move the beginning',
+  'take over',
+  'look for partitions',
+  'name a partition',
+  'roll back',
 ] as const;
 export type Point = (typeof POINTS)[number];
 
@@ -53,15 +62,16 @@ export interface Mortal {
 
 const GRACE_MS = 50;
 
-/** Statements by what they begin with or hold; the first that fits. Those that fit none are no place to end at. */
+/** Statements by what they begin with or hold; the first that fits. Each has a name: a process may end at any. */
 const STATEMENTS: readonly (readonly [RegExp, Point])[] = [
   [/^begin;/, 'open a load'],
   [/^begin$/, 'begin'],
   [/^commit$/, 'commit'],
   [/logkeep\.checkpoint\(/, 'store'],
   [/^(create|alter) table logkeep/, 'make a partition'],
-  [/logkeep:stream:|^insert into logkeep\.stream |^insert into logkeep\.run /, 'open the ledger'],
-  [/^select .* from logkeep\.(stream|sync_window)/s, 'look at progress'],
+  [/^insert into logkeep\.stream |^insert into logkeep\.run /, 'open the ledger'],
+  [/^select count\(\*\)::integer as entries from/, 'measure the overlap'],
+  [/^select .* from logkeep\.(stream|sync_window|run)/s, 'look at progress'],
   [/^with free as \(/, 'lease'],
   [/^insert into logkeep\.sync_window/, 'plan windows'],
   [/set oversize = oversize \+|^delete from logkeep\.sync_window/, 'replan'],
@@ -72,6 +82,14 @@ const STATEMENTS: readonly (readonly [RegExp, Point])[] = [
   [/^select count\(\*\)::integer as stored,/, 'ask what is known'],
   [/^update logkeep\.stream s set covered = covered - doubtful/, 'take a claim of the future back'],
   [/^with alive as \(update logkeep\.run set alive_until/, 'renew'],
+  [/^select pg_advisory_xact_lock\(/, 'take a lock'],
+  [/^update logkeep\.stream set active = false/, 'set others aside'],
+  [/^update logkeep\.run\s+set outcome = 'crashed', finished_at = alive_until/, 'close dead runs'],
+  [/^update logkeep\.run set outcome = 'crashed', finished_at = clock_timestamp\(\)/, 'take over'],
+  [/^update logkeep\.stream s set asked_from = case/, 'move the beginning'],
+  [/^set local datestyle|^with bound as \(/, 'look for partitions'],
+  [/^select to_regclass\(/, 'name a partition'],
+  [/^rollback$/, 'roll back'],
 ];
 
 /** A process that ends by `crash` (null: never); `met` is told when it has. */
@@ -86,7 +104,7 @@ export function createMortal(crash: Crash | null, clock: Clock, met: (crash: Cra
   };
 
   /** Runs `work`, unless the process ends here; tells apart whether the end comes before or after. */
-  async function live<T>(point: Point | null, work: () => Promise<T>): Promise<T> {
+  async function live<T>(point: Point, work: () => Promise<T>): Promise<T> {
     if (dead) throw new Crashed();
     const last = crash !== null && point === crash.point && ++visits === crash.nth;
     if (last) met(crash);
@@ -179,6 +197,8 @@ export function createMortal(crash: Crash | null, clock: Clock, met: (crash: Cra
   };
 }
 
-function pointOf(statement: string): Point | null {
-  return STATEMENTS.find(([form]) => form.test(statement.trimStart()))?.[1] ?? null;
+function pointOf(statement: string): Point {
+  const found = STATEMENTS.find(([form]) => form.test(statement.trimStart()));
+  if (found === undefined) throw new Error(`a statement that STATEMENTS does not name: ${statement}`);
+  return found[1];
 }

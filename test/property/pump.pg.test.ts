@@ -4,7 +4,7 @@ import { LogkeepError } from '../../src/errors.ts';
 import type { Ms, Span } from '../../src/model.ts';
 import { syncStreams } from '../../src/operations/sync.ts';
 import type { Fault } from '../../src/sandbox/faults.ts';
-import type { StreamSettings } from '../../src/sources/source.ts';
+import type { Stream, StreamSettings } from '../../src/sources/source.ts';
 import { askOf, createWorld, START, type World } from '../world.ts';
 import { Crashed, createMortal, POINTS, type Point } from './crashing.ts';
 import { type Draft, makeDatadog, makeQstash } from './entries.ts';
@@ -198,7 +198,8 @@ async function read(
     const met = tally.crashes.get(point);
     if (met !== undefined) met[when] += 1;
   });
-  const app = await world.open({ clock: mortal.clock, settings });
+  const wrap = round.robbed ? robbedBy(world) : (stream: Stream) => stream;
+  const app = await world.open({ clock: mortal.clock, settings, wrap });
   let allowance = round.requests;
   try {
     const reading = syncStreams(mortal.app(app), askOf({ mayRequest: () => allowance-- > 0 }));
@@ -212,6 +213,25 @@ async function read(
     await app.close();
   }
   return world.sandbox.faults.happened().slice(before);
+}
+
+/** Another process takes the window over, once, while its first page is on its way, and dies. */
+function robbedBy(world: World): (stream: Stream) => Stream {
+  let done = false;
+  return (stream) => ({
+    ...stream,
+    async *read(options) {
+      for await (const page of stream.read(options)) {
+        if (!done) {
+          done = true;
+          await world.query(
+            `update logkeep.sync_window set fence = fence + 1, holder = 'another', lease_until = clock_timestamp() - interval '1 s'`,
+          );
+        }
+        yield page;
+      }
+    },
+  });
 }
 
 /** What may end a run when the API misbehaves: nothing of the database, and no bug. */

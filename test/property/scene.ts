@@ -81,6 +81,8 @@ export interface Round {
   /** How long before it nobody reads. */
   readonly pauseMs: number;
   readonly crash: Crash | null;
+  /** Another process takes its window over while the first page is on its way, and dies. */
+  readonly robbed: boolean;
   readonly faultShare: number;
   readonly faultSeed: number;
   /** Faults that are sure to come, each as soon as it can. */
@@ -120,6 +122,7 @@ export function scenes(which: Which, turn: number): fc.Arbitrary<Scene> {
   const round = fc.record<Round>({
     pauseMs: fc.constantFrom(0, 5_000, 70_000, 11 * MINUTE),
     crash: fc.oneof({ weight: 4, arbitrary: crash }, { weight: 1, arbitrary: fc.constant(null) }),
+    robbed: fc.constant(false),
     faultShare: fc.constantFrom(0, 0.15, 0.3, 0.45),
     faultSeed: fc.nat(),
     sure: fc.constant([]),
@@ -163,17 +166,29 @@ export function scenes(which: Which, turn: number): fc.Arbitrary<Scene> {
     .map((scene) => {
       // Chance alone would leave out a point or a fault now and then, so each scene is given its turn's.
       const { nth } = scene;
-      const point = POINTS[nth % POINTS.length] as Point;
-      const when = Math.floor(nth / POINTS.length) % 2 === 0 ? 'before' : 'after';
-      const [first, second, ...rest] = scene.rounds as [Round, Round, ...Round[]];
+      const crash = inTurn(LED, nth);
+      const { point } = crash;
+      const [first, second, third, ...rest] = scene.rounds as [Round, Round, Round, ...Round[]];
       const way = WAY_TO[point] ?? LED_TO[point];
-      const given: Round = { ...first, ...way?.round, crash: { point, nth: 1, when } };
+      const given: Round = { ...first, ...way?.round, crash };
       const before = way?.before === undefined ? [] : [{ ...first, ...way.before, crash: null }];
       const faults = faultsOf(which);
       const sure = [0, 1, 2].map((n) => faults[(3 * nth + n) % faults.length] as Fault);
       const timeoutMs = sure.some(({ kind }) => kind === 'silent') ? 300 : second.timeoutMs;
-      return { ...scene, rounds: [...before, given, { ...second, sure, timeoutMs }, ...rest] };
+      const later = nth % 4 === 3 ? { ...third, crash: inTurn(OPENING, Math.floor(nth / 4)) } : third;
+      return { ...scene, rounds: [...before, given, { ...second, sure, timeoutMs }, later, ...rest] };
     });
+}
+
+/** Points that every process gets to when it begins. */
+const OPENING: readonly Point[] = ['take a lock', 'set others aside', 'close dead runs', 'open the ledger'];
+/** The rest: twice as many as these at most are the scenes of a run. */
+const LED: readonly Point[] = POINTS.filter((point) => !OPENING.includes(point));
+
+/** Each of the points in turn, before and then after. */
+function inTurn(points: readonly Point[], turn: number): Crash {
+  const when = Math.floor(turn / points.length) % 2 === 0 ? 'before' : 'after';
+  return { point: points[turn % points.length] as Point, nth: 1, when };
 }
 
 /** What leads to a point: how the round is, and perhaps one before it. */
@@ -189,6 +204,10 @@ const WAY_TO: Readonly<Partial<Record<Point, Way>>> = {
   wait: { round: { sure: [{ kind: 'rate_limit' }] } },
   replan: { round: { ...CALM, sure: [{ kind: 'bad_cursor' }] } },
   release: { round: { faultShare: 0, requests: 1 } },
+  'measure the overlap': { before: CALM, round: CALM },
+  'look for partitions': { round: CALM },
+  'name a partition': { round: CALM },
+  'make a partition': { round: CALM },
 };
 
 /** The same for those that chance would not get to. */
@@ -199,4 +218,7 @@ const LED_TO: Readonly<Partial<Record<Point, Way>>> = {
     before: { ...CALM, sure: Array(100).fill({ kind: 'wrong_date', byMs: 3 * HOUR }) },
     round: CALM,
   },
+  'move the beginning': { round: { ...CALM, sure: [{ kind: 'wrong_date', byMs: -3 * HOUR }] } },
+  'take over': { round: { ...CALM, robbed: true } },
+  'roll back': { round: { ...CALM, robbed: true } },
 };
