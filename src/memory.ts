@@ -3,6 +3,8 @@ import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 const MIB = 1024 * 1024;
 /** What a process that reads much has room for between two collections of what is new. */
 const YOUNG_BYTES = 4 * MIB;
+/** By then a process that reads has nearly all that it needs. */
+const STEADY_AFTER_MS = 3_000;
 /** Far more than it takes. */
 const MOST_TRIES = 2_000;
 
@@ -17,6 +19,9 @@ export function keepMemoryLow(): void {
   // What compiling a function took (megabytes) waits in a queue to be freed by whichever thread has time for it, and
   // each thread keeps of the allocator what it ever held: 5 MB on average, up to 12, by chance.
   setFlagsFromString('--no-maglev-destroy-on-background');
+  // A read that lasts would take a few MB more over the next ten seconds, the longer the more; 5 to 9 % of its time
+  // keep it from that.
+  setTimeout(() => setFlagsFromString('--optimize-for-size'), STEADY_AFTER_MS).unref();
 }
 
 /**
