@@ -35,8 +35,15 @@ export function addressTrouble(address: string): string | null {
   // Without a host there is a socket, whose folder is a parameter; URL takes no user without a host.
   const url = URL.parse(address.replace('@/', '@localhost/'));
   if (url === null || !/^postgres(ql)?:$/.test(url.protocol)) return ADDRESS_EXPECTED;
-  if (isTorn(url) || url.hash !== '') return ADDRESS_EXPECTED;
+  if (isTorn(url) || !isDecodable(address)) return ADDRESS_EXPECTED;
   for (const [name, value] of url.searchParams) {
+    // What follows is beyond what node-postgres bears: it would end the process, or say nothing at all.
+    if (name === 'ssl' && !['true', '1', '0'].includes(value)) {
+      return `expected ssl to be true, 1 or 0, not ${shown(value)}; sslmode=disable turns TLS off`;
+    }
+    if (name === 'port' && !(/^\d{1,5}$/.test(value) && Number(value) >= 1 && Number(value) <= 65_535)) {
+      return `expected port to be a number from 1 to 65535, not ${shown(value)}`;
+    }
     if (name === 'sslmode' && !MODES.includes(value)) {
       return `expected sslmode to be one of ${MODES.join(', ')}, not ${shown(value)}${hint(value, MODES)}`;
     }
@@ -45,6 +52,15 @@ export function addressTrouble(address: string): string | null {
     }
   }
   return null;
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Where the address is misspelt the rest of it may stand here, its password too. */

@@ -1,7 +1,7 @@
 /** What stands where a secret was. */
 export const MASK = '****';
 
-const SECRET_PARAMETER = /pass|secret|token|key|auth|signature/i;
+const SECRET_PARAMETER = /pass|pwd|^pw$|secret|token|key|auth|signature/i;
 
 /** An address without its scheme (user:password@host), or one in keywords (password=...). */
 const UNREADABLE = /^[^\s/@:]+:[^\s@]+@|\bpass(word|wd)?\s*=/i;
@@ -21,7 +21,12 @@ export function maskAddresses(value: string): string {
   return url.password === '' && secrets.length === 0 ? value : url.href;
 }
 
-/** Whether the host of an address seems to end within its password, by a character that is not percent-encoded there. */
-export function isTorn({ pathname, searchParams, hash }: URL): boolean {
-  return [pathname, hash, ...searchParams.keys()].some((part) => part.includes('@'));
+/**
+ * Whether an address seems to be cut within its password, by a character that is not percent-encoded there. No address
+ * of ours has a fragment, and no parameter lacks a value.
+ */
+export function isTorn({ pathname, search, hash }: URL): boolean {
+  const parameters = search.slice(1).split('&');
+  const isCut = parameters.some((one) => one !== '' && !one.includes('='));
+  return hash !== '' || isCut || [pathname, search].some((part) => part.includes('@'));
 }

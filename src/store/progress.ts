@@ -36,6 +36,12 @@ const TIME = `greatest($7::timestamptz, s.read_at)`;
 /** SQL of where what is asked for begins, by that time. */
 const BEGINNING = `coalesce(date_trunc('second', ${TIME} - ($7 - $4::timestamptz)), excluded.asked_from)`;
 
+/** $3: where it begins by an answer; $4: which came behind our clock; $5: how far back the setting asks for. */
+const MOVE_BEGINNING = `update logkeep.stream s set asked_from = case
+    when $4 then least(asked_from, greatest($3, date_trunc('second', read_at - $5::interval)))
+    when ${UNTOUCHED} then greatest(asked_from, $3) else least(asked_from, $3) end
+  where stream = $1 and fingerprint = $2`;
+
 /** A first answer that comes as soon as this, by the API's clock, leaves the beginning where it is. */
 const PROMPT_MS = 5_000;
 
@@ -114,6 +120,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
 /** Every call but `commit` is safe to repeat, and is repeated while a new connection may cure what failed. */
 class PostgresLedger implements Ledger {
   readonly #options: LedgerOptions;
+  /** How far back the setting asks for. */
+  readonly #reachMs: number;
   readonly #runId: string;
   readonly #noted = new Set<string>();
   readonly #batches: BatchStore;
@@ -122,6 +130,7 @@ class PostgresLedger implements Ledger {
 
   constructor(options: LedgerOptions, runId: string) {
     this.#options = options;
+    this.#reachMs = options.nowMs - options.askedFrom;
     this.#runId = runId;
     this.#batches = new BatchStore({ ...options, pool: options.store.pool, runId });
   }
@@ -159,7 +168,8 @@ class PostgresLedger implements Ledger {
   /**
    * Before a run stores anything: a beginning that is a length of time counts from when the API answered, where our
    * clock was behind or ahead, or we waited. Of a first run, what lies further back was never asked for, and must not
-   * become expired; of a later one, what an answer with a wrong Date made of the beginning is put right.
+   * become expired; of a later one, what an answer with a wrong Date made of the beginning is put right. An answer from
+   * before the last one has a wrong Date itself.
    */
   async #begin(answeredMs: Ms): Promise<void> {
     const { nowMs } = this.#options;
@@ -168,19 +178,14 @@ class PostgresLedger implements Ledger {
     const late = answeredMs - nowMs >= PROMPT_MS;
     if (begins === null || !(late || begins < this.#askedFrom)) return;
     await this.#repeat('move the beginning', () =>
-      this.#pool.query(
-        `update logkeep.stream s set asked_from = case when ${UNTOUCHED} and not $4 then greatest(asked_from, $3) else least(asked_from, $3) end
-        where stream = $1 and fingerprint = $2`,
-        [...this.#key, isoTime(begins), isAhead],
-      ),
+      this.#pool.query(MOVE_BEGINNING, [...this.#key, isoTime(begins), isAhead, `${this.#reachMs} ms`]),
     );
   }
 
-  /** Where what is asked for begins by this time; null: where the setting says, or it is not ours to say. */
+  /** Where what is asked for begins by this time; null: where the setting says, or not ours to say. */
   #beginsAt(nowMs: Ms): Ms | null {
-    const { rolling, job, askedFrom, nowMs: openedMs } = this.#options;
-    if (rolling !== true || job !== 'sync') return null;
-    return Math.floor((nowMs - (openedMs - askedFrom)) / 1000) * 1000;
+    const { rolling, job } = this.#options;
+    return rolling === true && job === 'sync' ? Math.floor((nowMs - this.#reachMs) / 1000) * 1000 : null;
   }
 
   replan(lease: Lease, rest: Spans, oversize: Span | null): Promise<void> {

@@ -64,7 +64,43 @@ describe('the address of a database', () => {
     );
   });
 
-  it.each(['s3#cr3t', '33#cr3t', '33/cr3t', '33?cr3t', 'a@33#cr3t', 'a@33/cr3t'])(
+  it.each([
+    ['ssl=false', /expected ssl to be true, 1 or 0, not "false"; sslmode=disable turns TLS off$/],
+    ['ssl=no', /not "no"; /],
+    ['port=abc', /expected port to be a number from 1 to 65535, not "abc"$/],
+    ['port=99999', /not "99999"$/],
+    ['port=0', /not "0"$/],
+    ['application_name=%ff', /expected an address such as /],
+  ])('is refused with %s, which the driver does not bear', (parameters, expected) => {
+    const said = complaint(null, { ...KEY, DATABASE_URL: `postgres://u:s3cr3t@h/db?${parameters}` });
+    expect(said).toMatch(expected);
+    expect(said).not.toContain('s3cr3t');
+  });
+
+  it.each([
+    'user=u&password=a#s3cr3t',
+    'user=u&password=a&s3cr3t',
+    'user=u&pwd=s3cr3t&ssl=no',
+    'pw=s3cr3t&port=x',
+  ])('shows no part of a password in a parameter: %s', (parameters) => {
+    const said = complaint(null, { ...KEY, DATABASE_URL: `postgres://h/db?${parameters}` });
+    expect(said).toContain('****');
+    expect(said).not.toContain('s3cr3t');
+  });
+
+  it.each([
+    's3#cr3t',
+    '33#cr3t',
+    '33/cr3t',
+    '33?cr3t',
+    'a@33#cr3t',
+    'a@33/cr3t',
+    '5?a=cr3t',
+    '?k=cr3t',
+    '12?a&b=cr3t',
+    'x@cr3t?k=1',
+    '?sslmode=cr3t',
+  ])(
     'with a password such as %s that is not percent-encoded is refused, not taken for another address',
     (password) => {
       const said = complaint(null, { ...KEY, DATABASE_URL: `postgres://u:${password}@h/db` });

@@ -168,3 +168,23 @@ test('more than the API shows is asked for not without a warning before the read
   await world.sync({}, longer);
   expect(said).toHaveLength(1);
 });
+
+test.each(['qstash.main', 'datadog.main'] as const)(
+  '%s: one answer whose Date is two days behind moves nothing of a stream that has read before',
+  async (stream) => {
+    await made({ streams: [stream], settings: { since: { agoMs: HOUR }, retentionMs: DAY } });
+    world.sandbox.datadog.history({ from: START - HOUR, to: START, logs: 50 });
+    await world.sync();
+    const before = await begins();
+    world.sandbox.faults.next(stream === 'qstash.main' ? 'qstash' : 'datadog', {
+      kind: 'wrong_date',
+      byMs: -2 * DAY,
+    });
+    for (let tick = 0; tick < 3; tick += 1) {
+      world.clock.advance(MINUTE);
+      await world.sync();
+      expect(await begins()).toBe(before);
+    }
+    expect(await gaps()).toEqual([]);
+  },
+);
