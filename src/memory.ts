@@ -4,7 +4,7 @@ const MIB = 1024 * 1024;
 /** What a process that reads much has room for between two collections of what is new. */
 const YOUNG_BYTES = 4 * MIB;
 /** By then a process that reads has nearly all that it needs. */
-const STEADY_AFTER_MS = 4_000;
+const STEADY_AFTER_MS = 3_000;
 /** Far more than it takes. */
 const MOST_TRIES = 2_000;
 
