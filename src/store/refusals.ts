@@ -11,25 +11,30 @@ export interface Refusals {
 
 /** Failures that come again until somebody changes something: the API, the settings or what lies between. */
 const REFUSED: readonly ErrorKind[] = ['auth', 'request', 'protocol'];
-/** More are not told apart. */
-const MOST = 20;
+/** Of a stream's latest runs of all jobs so many are looked at: its history may be long, and a job's runs in it few. */
+const LOOKED_AT = 500;
 
-/** How a job's last runs of a stream (its name and fingerprint) were refused; null: the last one was not. Throws `database`. */
+/**
+ * How a job's last runs of a stream (its name and fingerprint) within `sinceMs` were refused before they got anything;
+ * null: the last one was not. Throws `database`.
+ */
 export async function readRefusals(
   pool: pg.Pool,
   [stream, fingerprint]: readonly [string, string],
   job: string,
+  sinceMs: number,
 ): Promise<Refusals | null> {
   try {
     const { rows } = await pool.query<{ refused: boolean; ago: number }>(
-      `select outcome = 'failed' and error_kind = any($4) as refused,
+      `select outcome = 'failed' and error_kind = any($4) and fetched = 0 as refused,
         extract(epoch from clock_timestamp() - finished_at)::float8 * 1000 as ago
-      from logkeep.run where stream = $1 and fingerprint = $2 and job = $3 and outcome <> 'running'
-      order by id desc limit ${MOST}`,
+      from (select * from logkeep.run where stream = $1 order by id desc limit ${LOOKED_AT}) latest
+      where fingerprint = $2 and job = $3 and outcome <> 'running' order by id desc`,
       [stream, fingerprint, job, REFUSED],
     );
-    const accepted = rows.findIndex(({ refused }) => !refused);
-    const runs = accepted < 0 ? rows.length : accepted;
+    // One that ended in the future ended by a clock that has been set back: how long ago is not known.
+    const other = rows.findIndex(({ refused, ago }) => !refused || ago < 0 || ago >= sinceMs);
+    const runs = other < 0 ? rows.length : other;
     return runs === 0 ? null : { runs, agoMs: rows[0]?.ago ?? 0 };
   } catch (error) {
     throw asDatabaseError('look whether the last runs were refused', error);
