@@ -135,7 +135,8 @@ async function connection({ url, from }: Address): Promise<Finding> {
         current_user as role, current_database() as database,
         has_database_privilege(current_database(), 'temp') as temp,
         pg_is_in_recovery() as standby, current_setting('transaction_read_only')::boolean as read_only,
-        to_regnamespace('logkeep') is not null or has_database_privilege(current_database(), 'create') as create`,
+        has_database_privilege(current_database(), 'create')
+          or exists (select from pg_tables where schemaname = 'logkeep' and tablename = 'stream') as create`,
     );
     const found = rows[0];
     if (found === undefined) throw new LogkeepError('database', 'no answer to a simple query');

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { lacksCreate } from '../store/grants.ts';
 import { grantCreate } from '../store/remedies.ts';
 import { type Finding, note, trouble } from './finding.ts';
 
@@ -49,7 +50,7 @@ export async function checkGrants(pool: pg.Pool, migrator: pg.Pool): Promise<Gra
   const { usage, tables } = standing;
   const readable = usage && tables.every(({ lacks }) => !lacks.includes('select'));
   const jobs = await standingIn(pool, JOB_SCHEMA);
-  const queue = jobs === null ? await ofNoQueue(migrator) : ofQueue(jobs);
+  const queue = jobs === null || jobs.tables.length === 0 ? await ofNoQueue(migrator) : ofQueue(jobs);
   return { findings: [...ofTables(standing), ...ofPartitions(standing), ...queue], readable };
 }
 
@@ -121,14 +122,10 @@ function ofPartitions({ role, create, tables }: Standing): readonly Finding[] {
 
 /** The queue's tables are made by the first `logkeep serve` or `logkeep run`. */
 async function ofNoQueue(pool: pg.Pool): Promise<readonly Finding[]> {
-  const { rows } = await pool.query<{ role: string; database: string }>(
-    `select current_user as role, current_database() as database
-    where not has_database_privilege(current_database(), 'create')`,
-  );
-  return rows.map(({ role, database }) => {
-    const found = `${role} may not create the schema ${JOB_SCHEMA}, the queue of \`logkeep serve\` and \`logkeep run\``;
-    return note(subject, found, grantCreate({ role, database }));
-  });
+  const lacks = await lacksCreate(pool, { schema: JOB_SCHEMA, table: 'version' });
+  if (lacks === null) return [];
+  const found = `${lacks.role} may not create the schema ${JOB_SCHEMA}, the queue of \`logkeep serve\` and \`logkeep run\``;
+  return [note(subject, found, grantCreate(lacks))];
 }
 
 function ofQueue(standing: Standing): readonly Finding[] {

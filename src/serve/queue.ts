@@ -119,7 +119,11 @@ export async function migrateQueue(
       await boss.updateQueue(name, settings);
     }
   } catch (error) {
-    throw asDatabaseError('prepare the job queue', error, await missingGrant(pool, SCHEMA, error));
+    throw asDatabaseError(
+      'prepare the job queue',
+      error,
+      await missingGrant(pool, { schema: SCHEMA, table: 'version' }, error),
+    );
   } finally {
     await boss.stop({ graceful: false }).catch(() => undefined);
     await pool.end();

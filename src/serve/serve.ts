@@ -37,7 +37,7 @@ interface Generation {
   readonly config: Config;
   readonly app: App;
   readonly cron: Cron;
-  /** By the monotonic clock, in ms. */
+  /** When it came into force, by the monotonic clock, in ms. */
   readonly begunAt: number;
 }
 
@@ -216,6 +216,7 @@ function workOf(
   };
 }
 
+/** What a tick reports that left its stream alone. */
 const RESTED: JobReport = { outcome: 'done', error: null, window: null, counts: {} };
 
 /** Null where the signal ended it. */

@@ -7,11 +7,11 @@ import type { Ms } from '../model.ts';
 import { readUtf8 } from '../utf8.ts';
 import { BodyReader } from './body.ts';
 import type { Body } from './entries.ts';
+import { numberOf, valuesOf } from './headers.ts';
 import type { QuotaGate } from './quota.ts';
 import type { Allowance, Answered } from './ration.ts';
 import { LATE, receive, type Sending, SLOW } from './receive.ts';
 import { refusalError, type Sense, withoutSecrets } from './refusal.ts';
-import { numberOf, valuesOf } from './remaining.ts';
 import type { RequestOptions } from './source.ts';
 
 /** What one stream's requests have in common, and what its source knows of the API's answers. */

@@ -59,7 +59,11 @@ export async function migrateToLatest(
       await delay(lockMs);
     }
   } catch (error) {
-    throw asDatabaseError('migrate', error, await missingGrant(pool, 'logkeep', error));
+    throw asDatabaseError(
+      'migrate',
+      error,
+      await missingGrant(pool, { schema: 'logkeep', table: 'stream' }, error),
+    );
   } finally {
     await db.destroy();
   }

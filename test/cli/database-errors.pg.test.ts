@@ -118,6 +118,27 @@ describe('a failure of the database names the place and the remedy, in sync as i
     await sql('logs', 'drop schema logkeep cascade', 'revoke create on database logs from "no-right"');
   });
 
+  it('a schema that was made for the role spares it no right: the same grant, for the tables and for the queue', async () => {
+    const { url } = address({ user: 'no-right' });
+    const grant = 'grant create on database "logs" to "no-right"';
+    await sql('logs', 'create schema logkeep authorization "no-right"');
+    const { sync, check } = await said(url);
+    expect(sync).toContain(`permission denied for database logs (as the owner of the database: ${grant})`);
+    expect(check).toBe(`DATABASE_URL: no-right may not create the schema logkeep (${grant})`);
+    await sql('logs', grant, 'create schema logkeep_job authorization "no-right"');
+    expect((await desk.runHere('migrate', { DATABASE_URL: url })).code).toBe(0);
+    await sql('logs', 'revoke create on database logs from "no-right"');
+    expect((await desk.runHere('run trim', { DATABASE_URL: url })).err).toContain(grant);
+    expect((await desk.runHere('check', { DATABASE_URL: url })).err).toContain(grant);
+    await sql('logs', grant);
+    expect((await desk.runHere('run trim', { DATABASE_URL: url })).code).toBe(0);
+    await sql(
+      'logs',
+      'drop schema logkeep, logkeep_job cascade',
+      'revoke create on database logs from "no-right"',
+    );
+  });
+
   describe('a role that is set to', () => {
     beforeEach(() => migrateToLatest(address({}).url));
     afterEach(() =>

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { isEarly, isResting } from '../../src/serve/rest.ts';
+import { isResting, isWithinRest } from '../../src/serve/rest.ts';
 import { createWorld } from '../world.ts';
 import { createServeStand, QUICK, type ServeStand, says, until } from './stand.ts';
 
@@ -53,7 +53,7 @@ test('the rest doubles with each refusal, up to ten minutes', () => {
   const minute = 60_000;
   const rests = [1, 2, 3, 4, 5, 20].map((runs) => {
     let ticks = 1;
-    while (isEarly({ runs, agoMs: ticks * minute - 900 }, minute)) ticks += 1;
+    while (isWithinRest({ runs, agoMs: ticks * minute - 900 }, minute)) ticks += 1;
     return ticks;
   });
   expect(rests).toEqual([1, 2, 4, 8, 10, 10]);

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { datadogAllowance } from '../../src/sources/datadog/api.ts';
-import { qstashAllowance } from '../../src/sources/qstash/client.ts';
 import { createGate, type QuotaGate, type Turn } from '../../src/sources/quota.ts';
 import type { Allowance, Answered, GateSettings } from '../../src/sources/ration.ts';
 import type { QuotaGrant } from '../../src/sources/shared-quota.ts';
@@ -462,104 +461,28 @@ test('of two streams with one credential the stricter settings hold', async () =
   expect(held.map(({ sent }) => sent)).toEqual([true, true, false]);
 });
 
-describe('headers', () => {
-  const now = Date.UTC(2026, 4, 1, 12);
-
-  test('QStash: the reset is a time in seconds or ms, and the daily limit is of no concern', () => {
-    const burst = (reset: string) => ({
-      'burst-ratelimit-limit': '10',
-      'burst-ratelimit-remaining': '3',
-      'burst-ratelimit-reset': reset,
-      'ratelimit-remaining': '0',
-    });
-    const told = { limit: 10, remaining: 3, periodMs: null };
-    expect(qstashAllowance(burst(String(now / 1000 + 2)), now, null)).toMatchObject({
-      ...told,
-      resetInMs: 2_000,
-    });
-    expect(qstashAllowance(burst(String(now + 700)), now, null)).toMatchObject({ ...told, resetInMs: 700 });
-    expect(qstashAllowance(burst('1'), now, null)).toMatchObject({ ...told, resetInMs: 1_000 });
-    expect(qstashAllowance({ 'ratelimit-remaining': '0', 'ratelimit-reset': '1' }, now, null)).toBeNull();
-    expect(qstashAllowance(burst(String(now + 365 * 86_400_000)), now, null)?.resetInMs).toBe(60_000);
-    expect(
-      qstashAllowance({ ...burst('soon'), 'burst-ratelimit-remaining': 'few' }, now, null),
-    ).toMatchObject({
-      remaining: 0,
-      resetInMs: null,
-    });
+for (const [remaining, left] of [
+  ['-1', 0],
+  ['', 0],
+  ['many', 0],
+  ['7, many', 0],
+  ['NaN', 0],
+  ['5, 5', 5],
+  ['7,5', 5],
+  [' 7 ', 7],
+] as const) {
+  test(`Datadog: a rest told as "${remaining}" leaves ${left} requests until the window ends`, async () => {
+    const clock = testClock();
+    const gate = gateOn(clock, {}, () => 0);
+    const headers = { 'x-ratelimit-remaining': remaining, 'x-ratelimit-reset': '100' };
+    await ask(gate, ok(datadogAllowance(headers)));
+    const asked = Array.from({ length: 8 }, () => hold(gate));
+    await settle();
+    expect(asked.filter(({ sent }) => sent)).toHaveLength(left);
+    for (const { sent, answer } of asked) if (sent) answer(ok());
+    await clock.advance(100_000);
+    await settle();
+    expect(asked.filter(({ sent }) => sent).length).toBeGreaterThan(left);
+    await gate.close();
   });
-
-  test('QStash: the reset counts by the server`s clock where ours is wrong', () => {
-    const headers = { 'burst-ratelimit-remaining': '0', 'burst-ratelimit-reset': String(now + 1_000) };
-    expect(qstashAllowance(headers, now - 600_000, now)?.resetInMs).toBe(1_000);
-    expect(qstashAllowance(headers, now + 600_000, now)?.resetInMs).toBe(1_000);
-  });
-
-  test('Datadog: limit, period and reset are read, never assumed', () => {
-    const headers = {
-      'x-ratelimit-limit': '300',
-      'x-ratelimit-period': '3600',
-      'x-ratelimit-remaining': '299',
-      'x-ratelimit-reset': '1234',
-    };
-    expect(datadogAllowance(headers)).toEqual({
-      limit: 300,
-      remaining: 299,
-      resetInMs: 1_234_000,
-      windowId: null,
-      periodMs: 3_600_000,
-    });
-    expect(datadogAllowance({})).toBeNull();
-  });
-
-  test('that come twice, or joined as proxies do it: the most careful value counts', () => {
-    for (const twice of [(a: string, b: string) => `${a}, ${b}`, (a: string, b: string) => [a, b]]) {
-      expect(
-        datadogAllowance({
-          'x-ratelimit-limit': twice('300', '200'),
-          'x-ratelimit-period': twice('3600', '3600'),
-          'x-ratelimit-remaining': twice('9', '7'),
-          'x-ratelimit-reset': twice('1234', '1300'),
-        }),
-      ).toEqual({ limit: 200, remaining: 7, resetInMs: 1_300_000, windowId: null, periodMs: 3_600_000 });
-      const [soon, later] = [String(now / 1000 + 2), String(now / 1000 + 3)];
-      expect(
-        qstashAllowance(
-          {
-            'burst-ratelimit-limit': twice('10', '10'),
-            'burst-ratelimit-remaining': twice('3', '3'),
-            'burst-ratelimit-reset': twice(soon, later),
-          },
-          now,
-          null,
-        ),
-      ).toMatchObject({ limit: 10, remaining: 3, resetInMs: 3_000 });
-    }
-  });
-
-  for (const [remaining, left] of [
-    ['-1', 0],
-    ['', 0],
-    ['many', 0],
-    ['7, many', 0],
-    ['NaN', 0],
-    ['5, 5', 5],
-    ['7,5', 5],
-    [' 7 ', 7],
-  ] as const) {
-    test(`Datadog: a rest told as "${remaining}" leaves ${left} requests until the window ends`, async () => {
-      const clock = testClock();
-      const gate = gateOn(clock, {}, () => 0);
-      const headers = { 'x-ratelimit-remaining': remaining, 'x-ratelimit-reset': '100' };
-      await ask(gate, ok(datadogAllowance(headers)));
-      const asked = Array.from({ length: 8 }, () => hold(gate));
-      await settle();
-      expect(asked.filter(({ sent }) => sent)).toHaveLength(left);
-      for (const { sent, answer } of asked) if (sent) answer(ok());
-      await clock.advance(100_000);
-      await settle();
-      expect(asked.filter(({ sent }) => sent).length).toBeGreaterThan(left);
-      await gate.close();
-    });
-  }
-});
+}

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { greatestOf, leastOf, remainingOf } from '../headers.ts';
 import type { Allowance } from '../ration.ts';
 import { errorTexts, type Sense } from '../refusal.ts';
-import { greatestOf, leastOf, remainingOf } from '../remaining.ts';
 
 /** `X-RateLimit-*`: one bucket for the organisation, shared by v1, v2 and everybody's tools. Values are never assumed. */
 export function datadogAllowance(headers: IncomingHttpHeaders): Allowance | null {

@@ -6,9 +6,9 @@ import { endMember, firstMember, isOdd, KIND, kindOf, memberInteger, memberText 
 import { EMPTY_SPAN, type RawPage, readChain, readUpToTooLong } from '../chain.ts';
 import { type Entries, readEntries } from '../entries.ts';
 import type { Api, HttpAnswer } from '../exchange.ts';
+import { greatestOf, leastOf, remainingOf } from '../headers.ts';
 import type { Http } from '../http.ts';
 import type { Allowance } from '../ration.ts';
-import { greatestOf, leastOf, remainingOf } from '../remaining.ts';
 import type { ReadOptions, RequestOptions } from '../source.ts';
 import { locate, readOtherStates, type SpanReader } from './locate.ts';
 
