@@ -1,8 +1,8 @@
-import { hash } from 'node:crypto';
 import { MINUTE_MS } from '../clock.ts';
 import { EARLIEST_MS } from '../durations.ts';
 import { isFailure, LogkeepError } from '../errors.ts';
 import type { Cursor, Ms, Span } from '../model.ts';
+import { createCursorMemory } from './cursor-memory.ts';
 import type { Entries } from './entries.ts';
 import { isSlow } from './exchange.ts';
 
@@ -92,7 +92,7 @@ type Walk<Page extends RawPage> = Omit<ChainOptions<Page>, 'nothing' | 'locate' 
 
 /** `begin`: entries to ask for at first. Returns null at the chain's end. */
 async function* walk<Page extends RawPage>(o: Walk<Page>, begin: number): AsyncGenerator<Page, Stuck | null> {
-  const seen = createMemory();
+  const seen = createCursorMemory();
   let cursor = o.cursor === AT_START ? null : o.cursor;
   let cursorAt: Ms = Number.NEGATIVE_INFINITY;
   let size = begin;
@@ -218,20 +218,4 @@ function oversize(o: ChainOptions<RawPage>, atMs: Ms, cause: unknown): LogkeepEr
     `${o.label}: the entry of ${new Date(atMs).toISOString()} is longer than max_body (${o.maxBodyBytes} bytes)`,
     { atMs, cause },
   );
-}
-
-const REMEMBERED = 50_000;
-
-/** Remembers hashes of the last 50,000 cursors or more; a longer loop still meets itself in the next 50,000. */
-function createMemory(): { add(cursor: string): boolean } {
-  const seen = new Set<string>();
-  return {
-    add(cursor) {
-      const short = hash('sha256', cursor, 'base64').slice(0, 16);
-      if (seen.has(short)) return false;
-      if (seen.size >= REMEMBERED) seen.clear();
-      seen.add(short);
-      return true;
-    },
-  };
 }
