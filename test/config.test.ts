@@ -220,7 +220,7 @@ describe('effective settings', () => {
       'logkeep.yaml, environment QSTASH_TOKEN',
     ]);
     expect(from(config, 'streams.qstash.main.overlap')).toEqual(['15m', 'logkeep.yaml']);
-    expect(from(config, 'streams.datadog.web.overlap')).toEqual(['20m', 'logkeep.yaml']);
+    expect(from(config, 'streams.datadog.web.overlap')).toEqual(['20m', 'logkeep.yaml (defaults)']);
     expect(from(config, 'streams.datadog.web.settle')).toEqual(['120s', 'default of datadog']);
     expect(from(config, 'streams.datadog.web.timeout')).toEqual(['60s', 'default']);
     expect(from(config, 'streams.datadog.web.query')).toEqual(['service:web*', 'logkeep.yaml']);

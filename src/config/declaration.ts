@@ -135,14 +135,14 @@ export const general = z.strictObject({
 });
 
 /** Environment variables of the general settings: each overrides the file. */
-export const GENERAL_VARIABLES: Readonly<Partial<Record<keyof typeof general.shape, string>>> = {
+export const GENERAL_VARIABLES = {
   database_url: 'DATABASE_URL',
   database_url_direct: 'DATABASE_URL_DIRECT',
   data_dir: 'LOGKEEP_DIR',
   log_level: 'LOGKEEP_LOG_LEVEL',
   host: 'LOGKEEP_HOST',
   port: 'LOGKEEP_PORT',
-};
+} as const satisfies Partial<Record<keyof typeof general.shape, string>>;
 
 /** What a stream may be called. */
 export const STREAM_NAME = /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/;

@@ -64,7 +64,13 @@ function fileDefaults(file: SettingsFile, env: Environment, problems: Problems):
     problems,
   });
   check(shared, given, '', problems);
-  return given;
+  // The file says a stream's own settings too: which of the two is to be seen in `logkeep config`.
+  return new Map(
+    [...given].map(([key, one]) => [
+      key,
+      { ...one, from: one.from.replace(file.name, (name) => `${name} (defaults)`) },
+    ]),
+  );
 }
 
 function resolveStream(
@@ -78,7 +84,8 @@ function resolveStream(
   const schema = sharedFor(source.defaults);
   const isCommon = (key: string) => common.has(key) && !given.has(key);
   const general = check(schema, all, where, problems, (key) => (isCommon(key) ? ` for ${id}` : ''));
-  checkTogether(general ?? thoseInOrder(schema, all), all, id, problems);
+  const isChosen = (key: string) => common.has(key) || given.has(key);
+  checkTogether(general ?? thoseInOrder(schema, all), all, isChosen, id, problems);
   if (general === null || own === null) return null;
   const since = general.since ?? { agoMs: general.retention };
   const renamed = Object.fromEntries(
@@ -155,6 +162,7 @@ function thoseInOrder(
 function checkTogether(
   general: Partial<z.output<typeof shared>>,
   all: ReadonlyMap<string, Given>,
+  isChosen: (key: string) => boolean,
   id: string,
   problems: Problems,
 ): void {
@@ -171,7 +179,6 @@ function checkTogether(
   if (settle !== undefined && settle >= retention) refuse('settle', `less than ${kept}`);
   if (typeof overlap === 'number' && overlap > retention) refuse('overlap', `at most ${kept}`);
   // A horizon that nobody chose means only that nothing is swept of a log as short-lived as that.
-  const chosen = all.get('sweep_after')?.from.startsWith('default') === false;
-  if (chosen && sweep_after !== undefined && sweep_after >= retention)
+  if (isChosen('sweep_after') && sweep_after !== undefined && sweep_after >= retention)
     refuse('sweep_after', `less than ${kept}`);
 }

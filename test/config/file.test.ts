@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { DAY, EXAMPLE, KEYS, MINUTE, settingsFolder } from './harness.ts';
 
@@ -104,6 +104,18 @@ streams:
       [10_000, 120_000, 7 * DAY, 60_000],
       [10_000, 60_000, 7 * DAY, 60_000],
     ]);
+  });
+
+  it('is the same wherever it lies', () => {
+    const within = (folder: string, yaml: string) => {
+      mkdirSync(path(folder));
+      writeFileSync(path(folder, 'logkeep.yaml'), yaml);
+      return { file: `${folder}/logkeep.yaml` };
+    };
+    const late = 'streams: { t: { source: toy, key: k, retention: 3d, sweep_after: 4d } }';
+    expect(complaint(null, {}, within('defaults', late))).toContain('less than the retention of 3d of t');
+    const kept = `data_dir: data\n${late.replace('4d', '1d')}`;
+    expect(load(null, {}, within('environment', kept)).database.dir).toBe(path('environment', 'data'));
   });
 
   it('tells every mistake at once, each with place, value and what was expected', () => {
