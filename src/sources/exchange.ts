@@ -27,7 +27,11 @@ export interface Api {
   readonly timeoutMs: number;
   /** How long one request may be tried again; waits for quota are not counted. */
   readonly retryMs: number;
-  allowance(headers: IncomingHttpHeaders, now: Ms, dateMs: Ms | null): Allowance | null;
+  /** `refused`: the answer is a 429, which leaves nothing where it tells when the window ends and not what is left. */
+  allowance(
+    headers: IncomingHttpHeaders,
+    at: { readonly now: Ms; readonly dateMs: Ms | null; readonly refused: boolean },
+  ): Allowance | null;
   /** What an error body means beyond its status. */
   sense(status: number, text: string): Sense;
 }
@@ -108,7 +112,7 @@ function headOf(api: Api, clock: Clock, status: number, headers: IncomingHttpHea
   const dateMs = parseDate(headers.date);
   const pauseMs = retryAfterMs(headers['retry-after'], dateMs ?? clock.now());
   const said = {
-    allowance: api.allowance(headers, clock.now(), dateMs),
+    allowance: api.allowance(headers, { now: clock.now(), dateMs, refused: status === 429 }),
     // Only a 429 may hold us back for long: the rest must end as `unavailable` within the retry time.
     retryAfterMs: pauseMs === null || status === 429 ? pauseMs : Math.min(pauseMs, 60_000),
   };

@@ -475,7 +475,7 @@ for (const [remaining, left] of [
     const clock = testClock();
     const gate = gateOn(clock, {}, () => 0);
     const headers = { 'x-ratelimit-remaining': remaining, 'x-ratelimit-reset': '100' };
-    await ask(gate, ok(datadogAllowance(headers)));
+    await ask(gate, ok(datadogAllowance(headers, { refused: false })));
     const asked = Array.from({ length: 8 }, () => hold(gate));
     await settle();
     expect(asked.filter(({ sent }) => sent)).toHaveLength(left);

@@ -4,10 +4,13 @@ import type { Allowance } from '../ration.ts';
 import { errorTexts, type Sense } from '../refusal.ts';
 
 /** `X-RateLimit-*`: one bucket for the organisation, shared by v1, v2 and everybody's tools. Values are never assumed. */
-export function datadogAllowance(headers: IncomingHttpHeaders): Allowance | null {
-  const remaining = remainingOf(headers['x-ratelimit-remaining']);
-  if (remaining === null) return null;
+export function datadogAllowance(
+  headers: IncomingHttpHeaders,
+  { refused }: { readonly refused: boolean },
+): Allowance | null {
   const reset = greatestOf(headers['x-ratelimit-reset']);
+  const remaining = remainingOf(headers['x-ratelimit-remaining']) ?? (refused && reset !== null ? 0 : null);
+  if (remaining === null) return null;
   const period = greatestOf(headers['x-ratelimit-period']);
   return {
     limit: leastOf(headers['x-ratelimit-limit']),

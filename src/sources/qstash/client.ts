@@ -199,10 +199,14 @@ function timeOf(entries: Entries, index: number): unknown {
 const LONGEST_RESET_MS = 60_000;
 
 /** The per-second limit on reading logs. The daily `RateLimit-*` headers concern publishing and are not ours. */
-export function qstashAllowance(headers: IncomingHttpHeaders, now: Ms, dateMs: Ms | null): Allowance | null {
-  const remaining = remainingOf(headers['burst-ratelimit-remaining']);
-  if (remaining === null) return null;
+export function qstashAllowance(
+  headers: IncomingHttpHeaders,
+  { now, dateMs, refused }: { readonly now: Ms; readonly dateMs: Ms | null; readonly refused: boolean },
+): Allowance | null {
   const reset = greatestOf(headers['burst-ratelimit-reset']);
+  const remaining =
+    remainingOf(headers['burst-ratelimit-remaining']) ?? (refused && reset !== null ? 0 : null);
+  if (remaining === null) return null;
   const restMs = reset === null ? null : rest(reset, now, dateMs);
   return {
     limit: leastOf(headers['burst-ratelimit-limit']),
