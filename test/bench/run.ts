@@ -1,9 +1,9 @@
-import { loadavg } from 'node:os';
 import type { Span } from '../../src/model.ts';
 import type { Baseline, BaselineTask } from './baseline.ts';
 import { copyRows, dumpRows } from './ceiling.ts';
 import { type Child, startChild } from './child.ts';
 import { type BenchServer, diskBytes, measureWork, type ServerCost } from './database.ts';
+import { loadNow, rounded } from './figures.ts';
 import { PAGE_SIZE, type SourceName } from './pages.ts';
 import type { Served, ServerTask } from './server.ts';
 import type { Synced, SyncTask } from './sync.ts';
@@ -89,9 +89,9 @@ export async function runOnce(
   options: { readonly number: number; readonly yardstickMs: number; readonly profile: string | null },
 ): Promise<Run> {
   const { entries, pages, url: api } = served;
-  const load = round(loadavg()[0] ?? 0, 1);
+  const load = loadNow();
   const perSecond = (elapsedMs: number) => Math.round((entries / elapsedMs) * 1000);
-  const perEntry = (bytes: number) => round(bytes / entries, 1);
+  const perEntry = (bytes: number) => rounded(bytes / entries, 1);
 
   const mine = await server.create('migrated');
   const task: SyncTask = { source, api, database: mine.url, span, again: false };
@@ -127,15 +127,15 @@ export async function runOnce(
     yardstick_ms: options.yardstickMs,
     load,
     requests: sync.result.requests,
-    requests_to_least: round(sync.result.requests / Math.ceil(entries / PAGE_SIZE[source]), 4),
+    requests_to_least: rounded(sync.result.requests / Math.ceil(entries / PAGE_SIZE[source]), 4),
     sync_per_s: perSecond(syncMs),
     copy_per_s: perSecond(copy.elapsedMs),
-    ratio_to_copy: round(copy.elapsedMs / syncMs, 3),
+    ratio_to_copy: rounded(copy.elapsedMs / syncMs, 3),
     first_again_per_s: perSecond(firstAgain.result.elapsedMs),
     again_per_s: perSecond(againMs),
-    again_to_sync: round(syncMs / againMs, 3),
+    again_to_sync: rounded(syncMs / againMs, 3),
     baseline_per_s: perSecond(baseline.result.elapsedMs),
-    ratio_to_baseline: round(baseline.result.elapsedMs / syncMs, 2),
+    ratio_to_baseline: rounded(baseline.result.elapsedMs / syncMs, 2),
     start_rss_mb: megabytes(sync.startRssBytes),
     sync_rss_mb: megabytes(sync.result.peakRssBytes),
     again_rss_mb: megabytes(again.result.peakRssBytes),
@@ -176,13 +176,9 @@ export async function measureSync(
 
 /** Bytes as MB of 2^20, to one decimal. */
 export function megabytes(bytes: number): number {
-  return round(bytes / 1048576, 1);
+  return rounded(bytes / 1048576, 1);
 }
 
 function seconds(ms: number | null): number | null {
-  return ms === null ? null : round(ms / 1000, 2);
-}
-
-function round(value: number, decimals: number): number {
-  return Number(value.toFixed(decimals));
+  return ms === null ? null : rounded(ms / 1000, 2);
 }

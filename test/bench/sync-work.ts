@@ -28,18 +28,23 @@ const startRssBytes = process.resourceUsage().maxRSS * 1024;
 await beChild(startRssBytes, async (): Promise<Synced> => {
   const effort = startEffort();
   makeRoomForNew();
+  let notedRssBytes: number | null = null;
   const results = await syncStreams(app, {
     since: { atMs: task.span.from },
     untilMs: task.span.to,
     again: task.again ? task.span : null,
     signal: new AbortController().signal,
     mayRequest: () => true,
-    watch: () => {},
+    watch: (_stream, event) => {
+      if (event.kind !== 'stored' || notedRssBytes !== null) return;
+      if (event.totals.fetched >= (task.noteAt ?? Number.POSITIVE_INFINITY))
+        notedRssBytes = process.resourceUsage().maxRSS * 1024;
+    },
   });
   const spent = effort();
   const [result] = results;
   if (result?.outcome !== 'done') throw result?.error ?? new Error('no stream was read');
   const { fetched, fresh, known, quarantined } = result.totals;
-  return { ...spent, fetched, fresh, known, quarantined, requests: result.meter.requests };
+  return { ...spent, fetched, fresh, known, quarantined, requests: result.meter.requests, notedRssBytes };
 });
 await app.close();

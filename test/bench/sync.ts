@@ -11,6 +11,8 @@ export interface SyncTask {
   readonly span: Span;
   /** Read all of it again, although it is covered. */
   readonly again: boolean;
+  /** Note the peak of memory when so many entries are stored. */
+  readonly noteAt?: number;
 }
 
 /** What came of it; times in ms, sizes in bytes. */
@@ -20,6 +22,8 @@ export interface Synced extends Effort {
   readonly known: number;
   readonly quarantined: number;
   readonly requests: number;
+  /** The peak by `noteAt`; null where that was not asked for, or not reached. */
+  readonly notedRssBytes: number | null;
 }
 
 // As `main.ts` does it: before anything else is loaded, on which V8's first sizes depend.

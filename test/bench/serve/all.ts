@@ -1,6 +1,6 @@
 import type { BenchServer } from '../database.ts';
+import type { Line } from '../figures.ts';
 import type { SourceName } from '../pages.ts';
-import type { Line } from './figures.ts';
 import { measureFreshness, RATES, SETTINGS, type Setting } from './freshness.ts';
 import { measureCatchUp, measureIdleRequests } from './hours.ts';
 import { measureIdle } from './idle.ts';

@@ -1,7 +1,7 @@
 import { type Child, startChild } from '../child.ts';
 import type { BenchDatabase, BenchServer } from '../database.ts';
+import { inSeconds, type Line, loadNow, p50, p95, rounded } from '../figures.ts';
 import type { ApiReady, ApiTask, Written } from './api.ts';
-import { inSeconds, type Line, loadNow, p50, p95, rounded } from './figures.ts';
 import { type Serving, startServing } from './process.ts';
 
 /** How `serve` is set up. */

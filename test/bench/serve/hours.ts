@@ -2,8 +2,8 @@ import { sweep } from '../../../jobs/sweep.ts';
 import { sync } from '../../../jobs/sync.ts';
 import type { Ms } from '../../../src/model.ts';
 import type { BenchServer } from '../database.ts';
+import { type Line, rounded } from '../figures.ts';
 import type { SourceName } from '../pages.ts';
-import { type Line, rounded } from './figures.ts';
 import { openSimulation, type Simulation } from './simulation.ts';
 
 const MINUTE = 60_000;

@@ -1,9 +1,9 @@
 import type pg from 'pg';
 import { startSandbox } from '../../../src/sandbox/sandbox.ts';
 import type { BenchServer } from '../database.ts';
+import { type Line, loadNow, p50, rounded } from '../figures.ts';
 import { postgresCpuMs } from '../postgres-cpu.ts';
 import { megabytes } from '../run.ts';
-import { type Line, loadNow, p50, rounded } from './figures.ts';
 import { startServing, usageOf } from './process.ts';
 
 /** What starting left behind is cleared up, and both streams have been read. */

@@ -1,6 +1,6 @@
 import { type Sandbox, startSandbox } from '../../../src/sandbox/sandbox.ts';
 import type { BenchDatabase, BenchServer } from '../database.ts';
-import { inSeconds, type Line, loadNow, p50 } from './figures.ts';
+import { inSeconds, type Line, loadNow, p50 } from '../figures.ts';
 import { type Serving, startServing } from './process.ts';
 
 const STREAMS = 2;

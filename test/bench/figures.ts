@@ -1,5 +1,5 @@
 import { loadavg } from 'node:os';
-import { median } from '../summary.ts';
+import { median } from './summary.ts';
 
 /** One line of the bench's output. */
 export type Line = Readonly<Record<string, unknown>>;
