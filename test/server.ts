@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, readdir, realpath, rm, statfs } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -16,6 +16,7 @@ import {
   startServer,
   stopServer,
 } from '../src/store/cluster.ts';
+import { hasRoomInMemory, MEMORY } from './in-memory.ts';
 
 /** A Postgres server for tests; `url` is its superuser's, at database `postgres`. */
 export interface TestServer {
@@ -144,7 +145,6 @@ async function ownServer(
   };
 }
 
-const MEMORY = '/dev/shm';
 const ENOUGH_BYTES = 2 * 1024 ** 3;
 
 /**
@@ -152,13 +152,17 @@ const ENOUGH_BYTES = 2 * 1024 ** 3;
  * hundreds of files, and ext4 searches long for a file's number where many were given up in the last seconds.
  */
 async function dataHome(): Promise<string> {
-  const memory = await statfs(MEMORY).catch(() => null);
-  const free = memory === null ? 0 : memory.bavail * memory.bsize;
-  return free >= ENOUGH_BYTES ? MEMORY : realpath(tmpdir());
+  return hasRoomInMemory(ENOUGH_BYTES) ? MEMORY : realpath(tmpdir());
 }
 
+/** None of it is to outlive a crash of the machine, nor is anything long enough there for what runs by itself. */
 const SETTINGS = {
   fsync: 'off',
+  full_page_writes: 'off',
+  wal_level: 'minimal',
+  max_wal_senders: '0',
+  autovacuum_naptime: '1h',
+  jit: 'off',
   max_wal_size: '256MB',
   max_connections: '200',
   timezone: 'UTC',

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
+import { folderInMemory, hasRoomInMemory } from './in-memory.ts';
 import { findServer, type TestServer } from './server.ts';
 
 declare module 'vitest' {
@@ -19,13 +20,23 @@ declare module 'vitest' {
   }
 }
 
+/** Several times what the temporary folders of a run hold at most. */
+const ENOUGH_BYTES = 8 * 1024 ** 3;
+
 /**
- * One Postgres for the whole run, started when a test first asks for it, gone at the end; and a folder in which the
- * programs that tests start keep what Node compiled of them, so that each pays for its loading only.
+ * One Postgres for the whole run, started when a test first asks for it, gone at the end; a folder in which the
+ * programs that tests start keep what Node compiled of them, so that each pays for its loading only; and one in memory,
+ * if there is enough, for whatever tests put into temporary folders.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const prefix = `logkeep_test_${randomBytes(4).toString('hex')}`;
-  const compiled = mkdtempSync(join(tmpdir(), `logkeep-test-${process.pid}-`));
+  const mine = `logkeep-test-${process.pid}-`;
+  const memory = hasRoomInMemory(ENOUGH_BYTES) ? folderInMemory(mine) : null;
+  if (memory !== null) {
+    chmodSync(memory, 0o1777);
+    process.env.TMPDIR = memory;
+  }
+  const compiled = mkdtempSync(join(tmpdir(), mine));
   process.env.LOGKEEP_TEST_COMPILED = compiled;
   let found: Promise<TestServer> | null = null;
   const door = createServer((_request, response) => {
@@ -44,11 +55,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
   return async () => {
     door.closeAllConnections();
     await new Promise((resolve) => door.close(resolve));
-    rmSync(compiled, { recursive: true, force: true });
     const server = await found?.catch(() => null);
-    if (!server) return;
-    if (server.name === 'DATABASE_URL') await dropAll(server.url, prefix);
-    await server.stop();
+    if (server?.name === 'DATABASE_URL') await dropAll(server.url, prefix);
+    await server?.stop();
+    for (const folder of [compiled, memory ?? compiled]) rmSync(folder, { recursive: true, force: true });
   };
 }
 
