@@ -159,8 +159,6 @@ async function dataHome(): Promise<string> {
 const SETTINGS = {
   fsync: 'off',
   full_page_writes: 'off',
-  wal_level: 'minimal',
-  max_wal_senders: '0',
   autovacuum_naptime: '1h',
   jit: 'off',
   max_wal_size: '256MB',
