@@ -28,12 +28,15 @@ const pass = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 test('a tick bears the time it was due at, which is the same for all who wait for it', async () => {
   const ticks: number[][] = [[], []];
   const both = ticks.map((list) => startCron([EVERY_SECOND], (_, atMs) => list.push(atMs), silentLog));
-  await pass(2_300);
+  await pass(3_300);
   for (const one of both) one.stop();
   const [first = [], second = []] = ticks;
-  expect(first.length).toBeGreaterThan(1);
-  expect(first.every((atMs) => atMs % 1000 === 0)).toBe(true);
-  expect(second).toEqual(first);
+  expect([...first, ...second].every((atMs) => atMs % 1000 === 0)).toBe(true);
+  // A second may have begun between the start of one and that of the other.
+  const since = Math.max(first[0] ?? 0, second[0] ?? 0);
+  const heard = first.filter((atMs) => atMs >= since);
+  expect(heard.length).toBeGreaterThan(1);
+  expect(second.filter((atMs) => atMs >= since)).toEqual(heard);
 });
 
 test('a tick that fell due while the process was busy comes late, once, with the time it was due at', async () => {
