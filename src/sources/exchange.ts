@@ -27,7 +27,7 @@ export interface Api {
   readonly timeoutMs: number;
   /** How long one request may be tried again; waits for quota are not counted. */
   readonly retryMs: number;
-  /** `refused`: the answer is a 429, which leaves nothing where it tells when the window ends and not what is left. */
+  /** `refused`: for want of quota, so that nothing is left where it is told when the window ends, and not what is left. */
   allowance(
     headers: IncomingHttpHeaders,
     at: { readonly now: Ms; readonly dateMs: Ms | null; readonly refused: boolean },
@@ -65,7 +65,8 @@ interface Head {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly dateMs: Ms | null;
-  readonly said: Pick<Answered, 'allowance' | 'retryAfterMs'>;
+  readonly retryAfterMs: number | null;
+  readonly allowance: (refused: boolean) => Allowance | null;
 }
 
 /**
@@ -94,7 +95,10 @@ export async function exchange(
   try {
     await receive(sending, (status, headers) => {
       got.head = headOf(api, clock, status, headers);
-      if (status === 200) answered({ kind: 'ok', ...got.head.said });
+      if (status === 200) {
+        const { retryAfterMs, allowance } = got.head;
+        answered({ kind: 'ok', allowance: allowance(false), retryAfterMs });
+      }
       got.reader = new BodyReader(headers, status === 200 ? api.maxBodyBytes : REFUSAL_BYTES);
       return got.reader;
     });
@@ -111,12 +115,15 @@ export async function exchange(
 function headOf(api: Api, clock: Clock, status: number, headers: IncomingHttpHeaders): Head {
   const dateMs = parseDate(headers.date);
   const pauseMs = retryAfterMs(headers['retry-after'], dateMs ?? clock.now());
-  const said = {
-    allowance: api.allowance(headers, { now: clock.now(), dateMs, refused: status === 429 }),
+  const now = clock.now();
+  return {
+    status,
+    headers,
+    dateMs,
     // Only a 429 may hold us back for long: the rest must end as `unavailable` within the retry time.
     retryAfterMs: pauseMs === null || status === 429 ? pauseMs : Math.min(pauseMs, 60_000),
+    allowance: (refused) => api.allowance(headers, { now, dateMs, refused }),
   };
-  return { status, headers, dateMs, said };
 }
 
 async function answerOf({ dateMs }: Head, reader: BodyReader): Promise<HttpAnswer> {
@@ -136,14 +143,17 @@ async function answerOf({ dateMs }: Head, reader: BodyReader): Promise<HttpAnswe
 async function refusalOf(
   api: Api,
   { hasCursor }: HttpRequest,
-  { status, headers, said }: Head,
+  { status, headers, retryAfterMs, allowance }: Head,
   reader: BodyReader | null,
   answered: (answer: Answered) => void,
 ): Promise<LogkeepError> {
   const { label, authHint, secrets } = api;
   const text = await quoted(reader);
   const sense = api.sense(status, text);
-  answered({ kind: sense === 'busy' ? 'busy' : status === 429 ? 'refused' : 'failed', ...said });
+  const kind = sense === 'busy' ? 'busy' : status === 429 ? 'refused' : 'failed';
+  // Where a wait is asked for, it is that; whoever is only busy has not run out of quota.
+  const spent = kind === 'refused' && retryAfterMs === null;
+  answered({ kind, allowance: allowance(spent), retryAfterMs });
   const location = typeof headers.location === 'string' ? headers.location : null;
   return named(api, refusalError({ label, status, text, location, hasCursor, sense, authHint, secrets }));
 }

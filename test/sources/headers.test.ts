@@ -85,6 +85,9 @@ test('a refusal that tells when the window ends leaves nothing until then, also 
     remaining: 0,
     resetInMs: 1_234_000,
   });
+  // An end that no window can have is none.
+  expect(qstashAllowance({ 'burst-ratelimit-reset': '90000' }, refused)).toBeNull();
+  expect(datadogAllowance({ 'x-ratelimit-reset': '1777634400' }, refused)).toBeNull();
   // Without an end nothing is known, and an answer that is no refusal allows what it did before.
   expect(qstashAllowance({}, refused)).toBeNull();
   expect(datadogAllowance({ 'x-ratelimit-limit': '300' }, refused)).toBeNull();

@@ -1,7 +1,7 @@
 import { Pool } from 'undici';
 import { afterEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
-import { exchange } from '../../src/sources/exchange.ts';
+import { type Api, exchange } from '../../src/sources/exchange.ts';
 import { createHttp } from '../../src/sources/http.ts';
 import type { Answered } from '../../src/sources/ration.ts';
 import { json, plainApi, serve, testClock, turn } from './stand.ts';
@@ -43,6 +43,7 @@ describe('how long an answer asks to wait', () => {
   async function told(
     status: number,
     headers: Record<string, string | readonly string[]>,
+    changes: Partial<Api> = {},
   ): Promise<Answered> {
     const stand = await serve(
       (_request, response) => void response.writeHead(status, headers as never).end('{}'),
@@ -50,7 +51,7 @@ describe('how long an answer asks to wait', () => {
     const pool = new Pool(stand.url);
     const http = createHttp({ clock });
     closers.push(stand.close, http.close, () => pool.destroy());
-    const api = plainApi(http.gate('toy', { concurrency: 1, spacingMs: 0, reserve: 0 }));
+    const api = plainApi(http.gate('toy', { concurrency: 1, spacingMs: 0, reserve: 0 }), changes);
     const request = { method: 'GET', url: new URL(stand.url), headers: {}, hasCursor: false } as const;
     const heard: Answered[] = [];
     await exchange(pool, clock, api, { ...request, ...turn() }, (one) => heard.push(one)).catch(() => {});
@@ -94,5 +95,18 @@ describe('how long an answer asks to wait', () => {
     ] as const;
     for (const [value, retryAfterMs] of cases)
       expect(await told(429, { 'retry-after': value, date })).toMatchObject({ retryAfterMs });
+  });
+
+  test('means that no quota is left only where the refusal is for want of it and asks for no wait of its own', async () => {
+    const spent = { limit: null, remaining: 0, resetInMs: 1_000, windowId: null, periodMs: null };
+    const allowance: Api['allowance'] = (_headers, { refused }) => (refused ? spent : null);
+    expect(await told(429, {}, { allowance })).toMatchObject({ kind: 'refused', allowance: spent });
+    for (const [status, headers, changes] of [
+      [429, { 'retry-after': '7' }, {}],
+      [429, {}, { sense: () => 'busy' as const }],
+      [503, {}, {}],
+      [200, {}, {}],
+    ] as const)
+      expect(await told(status, headers, { allowance, ...changes })).toMatchObject({ allowance: null });
   });
 });

@@ -3,15 +3,19 @@ import { greatestOf, leastOf, remainingOf } from '../headers.ts';
 import type { Allowance } from '../ration.ts';
 import { errorTexts, type Sense } from '../refusal.ts';
 
+/** The longest window that the API is known for. */
+const HOUR_S = 3_600;
+
 /** `X-RateLimit-*`: one bucket for the organisation, shared by v1, v2 and everybody's tools. Values are never assumed. */
 export function datadogAllowance(
   headers: IncomingHttpHeaders,
   { refused }: { readonly refused: boolean },
 ): Allowance | null {
   const reset = greatestOf(headers['x-ratelimit-reset']);
-  const remaining = remainingOf(headers['x-ratelimit-remaining']) ?? (refused && reset !== null ? 0 : null);
-  if (remaining === null) return null;
   const period = greatestOf(headers['x-ratelimit-period']);
+  const ends = reset !== null && reset <= (period || HOUR_S);
+  const remaining = remainingOf(headers['x-ratelimit-remaining']) ?? (refused && ends ? 0 : null);
+  if (remaining === null) return null;
   return {
     limit: leastOf(headers['x-ratelimit-limit']),
     remaining,

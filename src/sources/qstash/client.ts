@@ -204,10 +204,10 @@ export function qstashAllowance(
   { now, dateMs, refused }: { readonly now: Ms; readonly dateMs: Ms | null; readonly refused: boolean },
 ): Allowance | null {
   const reset = greatestOf(headers['burst-ratelimit-reset']);
-  const remaining =
-    remainingOf(headers['burst-ratelimit-remaining']) ?? (refused && reset !== null ? 0 : null);
-  if (remaining === null) return null;
   const restMs = reset === null ? null : rest(reset, now, dateMs);
+  const ends = restMs !== null && restMs <= LONGEST_RESET_MS;
+  const remaining = remainingOf(headers['burst-ratelimit-remaining']) ?? (refused && ends ? 0 : null);
+  if (remaining === null) return null;
   return {
     limit: leastOf(headers['burst-ratelimit-limit']),
     remaining,
