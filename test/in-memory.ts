@@ -9,7 +9,8 @@ export const MEMORY = '/dev/shm';
 export function hasRoomInMemory(bytes: number): boolean {
   try {
     const { bavail, bsize } = statfsSync(MEMORY);
-    return bavail * bsize >= bytes;
+    // What it may hold says nothing of what is there.
+    return Math.min(bavail * bsize, process.availableMemory()) >= bytes;
   } catch {
     return false;
   }

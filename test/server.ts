@@ -168,8 +168,8 @@ const SETTINGS = {
   log_min_error_statement: 'panic',
 };
 
-/** Stops and removes servers that a killed run left behind. */
-async function sweep(): Promise<void> {
+/** Stops and removes servers and folders that a killed run left behind. */
+export async function sweep(): Promise<void> {
   for (const home of new Set([await realpath(tmpdir()), MEMORY])) {
     for (const name of await readdir(home).catch(() => [])) {
       const pid = Number(/^logkeep-test-(\d+)-/.exec(name)?.[1]);

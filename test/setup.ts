@@ -7,12 +7,12 @@ import { join } from 'node:path';
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import { folderInMemory, hasRoomInMemory } from './in-memory.ts';
-import { findServer, type TestServer } from './server.ts';
+import { findServer, sweep, type TestServer } from './server.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
     postgres: {
-      /** Answers with the server's url; the first request starts the server. */
+      /** Answers with the server's url, and its name in `x-server`; the first request starts the server. */
       readonly door: string;
       /** Every database of this run begins with it. */
       readonly prefix: string;
@@ -31,6 +31,7 @@ const ENOUGH_BYTES = 8 * 1024 ** 3;
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const prefix = `logkeep_test_${randomBytes(4).toString('hex')}`;
   const mine = `logkeep-test-${process.pid}-`;
+  await sweep();
   const memory = hasRoomInMemory(ENOUGH_BYTES) ? folderInMemory(mine) : null;
   if (memory !== null) {
     chmodSync(memory, 0o1777);
@@ -45,7 +46,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
       return server;
     });
     found.then(
-      (server) => response.end(server.url),
+      (server) => response.setHeader('x-server', encodeURIComponent(server.name)).end(server.url),
       (error: unknown) => response.writeHead(500).end(String(error)),
     );
   });
@@ -55,10 +56,13 @@ export default async function setup(project: TestProject): Promise<() => Promise
   return async () => {
     door.closeAllConnections();
     await new Promise((resolve) => door.close(resolve));
-    const server = await found?.catch(() => null);
-    if (server?.name === 'DATABASE_URL') await dropAll(server.url, prefix);
-    await server?.stop();
-    for (const folder of [compiled, memory ?? compiled]) rmSync(folder, { recursive: true, force: true });
+    try {
+      const server = await found?.catch(() => null);
+      if (server?.name === 'DATABASE_URL') await dropAll(server.url, prefix);
+      await server?.stop();
+    } finally {
+      for (const folder of [compiled, memory ?? compiled]) rmSync(folder, { recursive: true, force: true });
+    }
   };
 }
 

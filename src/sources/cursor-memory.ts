@@ -9,7 +9,7 @@ export interface CursorMemory {
 
 /**
  * Remembers hashes of the first cursor, of the last `most` at most, and of one between: each time twice as far on. So a
- * chain that starts over is seen at once, a circle of up to `most` pages before it was walked three times, and any
+ * chain that starts over is seen at once, a circle of up to `most` pages before it was walked twice, and any
  * other in the end; and what is remembered does not grow with the chain.
  */
 export function createCursorMemory(most = 2_000): CursorMemory {

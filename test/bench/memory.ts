@@ -46,7 +46,7 @@ export async function* measureMemory(
   };
 }
 
-/** `early_rss_mb`: the peak when `noteAt` entries were stored. */
+/** `early_rss_mb`: the peak as soon as at least `noteAt` entries were stored. */
 async function measurePeak(server: BenchServer, { source, span, served }: Stand, noteAt: number) {
   const database = await server.create('migrated');
   try {
