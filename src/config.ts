@@ -91,8 +91,8 @@ export function loadConfig(options: LoadOptions): Config {
   if (checked === null || checkedAlerts === null)
     throw new Error('settings are wrong, but no problem was noted');
   if (streams.length === 0 && wanted === 'required') throw new LogkeepError('config', noStream(sources));
-  const dirGiven = given.has('data_dir') && takeVariable(GENERAL_VARIABLES.data_dir, env, false) === null;
-  const dir = resolve(file !== null && dirGiven ? file.dir : cwd, checked.data_dir);
+  const dirFromFile = given.has('data_dir') && takeVariable(GENERAL_VARIABLES.data_dir, env, false) === null;
+  const dir = resolve(file !== null && dirFromFile ? file.dir : cwd, checked.data_dir);
   const redact = checked.redact_only ?? [...new Set([...REDACTED_HEADERS, ...(checked.redact ?? [])])];
   const redactFrom = [
     ...(checked.redact_only === null ? ['default'] : []),
