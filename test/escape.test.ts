@@ -9,12 +9,12 @@ import {
   unescapeText,
 } from '../src/escape.ts';
 import { equalJson } from '../src/json.ts';
-import { hostileJson } from './hostile.ts';
+import { character, hostileJson } from './hostile.ts';
 
 const text = fc.string({
   unit: fc.oneof(
     fc.constantFrom('\0', '\ue000', '\ud800', '\udbff', '\udc00', '\udfff', '\ud83d\ude00', 'a', '0', 'é'),
-    fc.string({ unit: 'binary', minLength: 1, maxLength: 1 }),
+    character,
   ),
 });
 

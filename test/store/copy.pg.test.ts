@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ColumnType, Stage, Value } from '../../src/sources/tables.ts';
 import { copyRows, encodeRows } from '../../src/store/copy.ts';
 import { openStore, type Store } from '../../src/store/database.ts';
+import { character } from '../hostile.ts';
 import { createDatabase, type TestDatabase } from '../postgres.ts';
 
 let database: TestDatabase;
@@ -62,7 +63,7 @@ test('text keeps every character that Postgres can hold, and nothing is not empt
 });
 
 test('any text round-trips', async () => {
-  const text = fc.string({ unit: 'binary', maxLength: 40 }).map((value) => value.replaceAll('\0', ''));
+  const text = fc.string({ unit: character, maxLength: 40 }).map((value) => value.replaceAll('\0', ''));
   await fc.assert(
     fc.asyncProperty(fc.array(text, { maxLength: 20 }), async (texts) => {
       expect(await roundTrip('text', texts)).toEqual(texts);
