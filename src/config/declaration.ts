@@ -69,12 +69,19 @@ export const shared = z.strictObject({
     .describe('Largest answer that is read; a larger page is asked for in smaller ones.'),
 });
 
+/** What differs between sources is but a number; to make a schema takes longer than to check by it. */
+const sharedUpTo = new Map<number, typeof shared>();
+
 /** The shared settings for streams of one source: its default page size is also the most that may be asked for. */
 export function sharedFor(defaults: Source['defaults']): typeof shared {
   const most = defaults.page_size;
   if (typeof most !== 'number') return shared;
   const { description = '' } = shared.shape.page_size;
-  return shared.extend({ page_size: wholeNumber(1, most).prefault(most).describe(description) });
+  const made =
+    sharedUpTo.get(most) ??
+    shared.extend({ page_size: wholeNumber(1, most).prefault(most).describe(description) });
+  sharedUpTo.set(most, made);
+  return made;
 }
 
 /** The field of `StreamSettings` that each shared setting becomes. */
