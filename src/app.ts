@@ -9,7 +9,7 @@ import { createHttp, type Http } from './sources/http.ts';
 import { SOURCES } from './sources/list.ts';
 import type { OpenOptions, Stream, StreamSettings } from './sources/source.ts';
 import { asDatabaseError, openStore, type Store } from './store/database.ts';
-import { migrateToLatest, pendingMigrations, refuseNewer } from './store/migrate.ts';
+import { migrateToLatest, pendingMigrations } from './store/migrate.ts';
 import { Partitions } from './store/partitions.ts';
 import { openQuota } from './store/quota.ts';
 
@@ -85,20 +85,15 @@ export async function openDatabase(
 ): Promise<OpenDatabase> {
   const server = await databaseServer(config, log, options.make ?? options.migrate);
   try {
-    const onWait = (text: string) => log.warn({}, text);
-    const applied = options.migrate
-      ? await migrateToLatest(config.database.directUrl ?? server.url, {
-          onWait,
-          from: config.database.directFrom ?? server.from,
-        })
-      : [];
     const { silenceMs } = options;
     const store = openStore(server.url, {
       from: server.from,
       ...(silenceMs === undefined ? {} : { silenceMs }),
     });
+    let applied: readonly string[] = [];
     try {
-      if (!options.migrate) await refuseUnready(store);
+      if (options.migrate) applied = await migrate(config, server, store, log);
+      else refuseUnready(await lackingIn(store));
     } catch (error) {
       await store.close();
       throw error;
@@ -152,19 +147,38 @@ function noDatabase(dir: string, streams: number): string {
     : `${message}; no stream is set either: \`logkeep --help\` says which environment variables define one`;
 }
 
-async function refuseUnready(store: Store): Promise<void> {
+/** Names of what was applied. */
+async function migrate(
+  { database: { directUrl, directFrom } }: Config,
+  server: { readonly url: string; readonly from: string | null },
+  store: Store,
+  log: Log,
+): Promise<readonly string[]> {
+  // Nearly always there is nothing to do, and the store's own connection is enough to see it. Whoever names a direct
+  // address may also have named another role by it, which sees more.
+  if (directUrl === null && (await lackingIn(store)).length === 0) return [];
+  return migrateToLatest(directUrl ?? server.url, {
+    onWait: (text) => log.warn({}, text),
+    from: directFrom ?? server.from,
+  });
+}
+
+async function lackingIn(store: Store): Promise<readonly string[]> {
   try {
-    await refuseNewer(store.db);
-    const pending = await pendingMigrations(store.db);
-    if (pending.length > 0) {
-      throw new LogkeepError(
-        'config',
-        `the database lacks the ${pending.length === 1 ? `migration ${pending[0]}` : `migrations ${pending[0]} to ${pending.at(-1)}`}: expected the tables of this version; run \`logkeep sync\`, \`logkeep serve\` or \`logkeep migrate\` first`,
-      );
-    }
+    return await pendingMigrations(store.db);
   } catch (error) {
     throw asDatabaseError('open the database', error);
   }
+}
+
+function refuseUnready(lacking: readonly string[]): void {
+  if (lacking.length === 0) return;
+  const names =
+    lacking.length === 1 ? `migration ${lacking[0]}` : `migrations ${lacking[0]} to ${lacking.at(-1)}`;
+  throw new LogkeepError(
+    'config',
+    `the database lacks the ${names}: expected the tables of this version; run \`logkeep sync\`, \`logkeep serve\` or \`logkeep migrate\` first`,
+  );
 }
 
 /** Opens `chosen` streams on the database of `config`, migrated first unless told not to; nothing is requested yet. */

@@ -104,8 +104,8 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     const config = loadConfig({
       env: {
         ...sandbox.env,
-        DATABASE_URL: (route ?? ((url) => url))(database.url),
-        DATABASE_URL_DIRECT: database.url,
+        DATABASE_URL: route === undefined ? database.url : route(database.url),
+        ...(route === undefined ? {} : { DATABASE_URL_DIRECT: database.url }),
       },
       cwd: '/nonexistent',
       file: null,

@@ -5,7 +5,7 @@ import { isFailure, LogkeepError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { IsoClient } from '../store/client.ts';
 import { asDatabaseError, connectionString, openStore, type Store } from '../store/database.ts';
-import { pendingMigrations, refuseNewer } from '../store/migrate.ts';
+import { pendingMigrations } from '../store/migrate.ts';
 import { placeOf } from '../store/place.ts';
 import { allowWrites, grantCreate } from '../store/remedies.ts';
 import { checkGrants, checkMigrating } from './check-grants.ts';
@@ -94,7 +94,6 @@ async function tables(
   try {
     const { findings, readable } = await checkGrants(store.pool, owner.pool);
     if (!readable) return findings;
-    await refuseNewer(store.db);
     const pending = await pendingMigrations(store.db);
     if (pending.length > 0) return [...findings, ...(await unmigrated(owner.pool, pending))];
     const sound = findings.every(({ level }) => level !== 'trouble');

@@ -1,6 +1,6 @@
 import { LogkeepError } from '../errors.ts';
 import { asDatabaseError, type Store } from '../store/database.ts';
-import { pendingMigrations, refuseNewer } from '../store/migrate.ts';
+import { pendingMigrations } from '../store/migrate.ts';
 
 /** What must hold for a process to do its work; each throws what is wrong. */
 export type Checks = Readonly<Record<string, () => Promise<void>>>;
@@ -36,7 +36,6 @@ export function readyChecks(parts: Parts): Checks {
     schema: async () => {
       const { db } = store();
       try {
-        await refuseNewer(db);
         const pending = await pendingMigrations(db);
         if (pending.length > 0) {
           throw new LogkeepError(

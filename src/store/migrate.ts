@@ -38,7 +38,6 @@ export async function migrateToLatest(
   const pool = openPool(url, { name: 'logkeep migrate', max: 2, from });
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
   try {
-    await refuseNewer(db);
     if ((await pendingMigrations(db)).length === 0) return [];
     const migrator = new Migrator({
       db,
@@ -107,21 +106,20 @@ function patient(lockMs: number): Record<string, Migration> {
   );
 }
 
-/** Names of migrations that the database lacks, in order; all of them where it has no schema yet. */
+/**
+ * Names of migrations that the database lacks, in order; all of them where it has no schema yet. Throws `config` when
+ * it has some that this version does not know.
+ */
 export async function pendingMigrations(db: QueryExecutorProvider): Promise<readonly string[]> {
-  const applied = new Set(await appliedMigrations(db));
-  return Object.keys(MIGRATIONS).filter((name) => !applied.has(name));
-}
-
-/** Throws `config` when the database has migrations that this version does not know. */
-export async function refuseNewer(db: QueryExecutorProvider): Promise<void> {
-  const newer = (await appliedMigrations(db)).filter((name) => !(name in MIGRATIONS));
+  const applied = await appliedMigrations(db);
+  const newer = applied.filter((name) => !(name in MIGRATIONS));
   if (newer.length > 0) {
     throw new LogkeepError(
       'config',
       `the database's schema is newer than this logkeep (it has ${newer.join(', ')}): upgrade logkeep; nothing was changed`,
     );
   }
+  return Object.keys(MIGRATIONS).filter((name) => !applied.includes(name));
 }
 
 async function appliedMigrations(db: QueryExecutorProvider): Promise<readonly string[]> {

@@ -73,7 +73,7 @@ describe('a failure of the database names the place and the remedy, in sync as i
     const { url, at } = address({ user: 'app', password: 'hidden-word', port: '1' });
     const what = `DATABASE_URL (${at}): connect ECONNREFUSED 127.0.0.1:1 (start Postgres there, or correct host and port in DATABASE_URL; a firewall may also be in between)`;
     expect(await said(url)).toEqual({
-      sync: `logkeep: migrate: ${what}\n`,
+      sync: `logkeep: open the database: ${what}\n`,
       check: `connect: ${what}`,
     });
   });
@@ -82,7 +82,9 @@ describe('a failure of the database names the place and the remedy, in sync as i
     const { url, at } = address({ port: '1' });
     writeFileSync(join(desk.cwd, 'logkeep.yaml'), `database_url: ${url}\n`);
     const { err } = await desk.runHere('sync');
-    expect(err).toContain(`logkeep: migrate: logkeep.yaml: database_url (${at}): connect ECONNREFUSED`);
+    expect(err).toContain(
+      `logkeep: open the database: logkeep.yaml: database_url (${at}): connect ECONNREFUSED`,
+    );
     expect(err).toContain('correct host and port in logkeep.yaml: database_url');
     const check = await desk.runHere('check --json');
     expect(check.out).toContain(`connect: logkeep.yaml: database_url (${at}): connect ECONNREFUSED`);
@@ -91,19 +93,28 @@ describe('a failure of the database names the place and the remedy, in sync as i
   it('a password that is refused: where it is set, and how its characters are written', async () => {
     const { url, at } = address({ user: 'walled', password: 'hidden-word' });
     const what = `DATABASE_URL (${at}): password authentication failed for user "walled" (correct user and password in DATABASE_URL: special characters of the password are percent-encoded there (@ is %40, # is %23, / is %2F, % is %25))`;
-    expect(await said(url)).toEqual({ sync: `logkeep: migrate: ${what}\n`, check: `connect: ${what}` });
+    expect(await said(url)).toEqual({
+      sync: `logkeep: open the database: ${what}\n`,
+      check: `connect: ${what}`,
+    });
   });
 
   it('a database that is not there: create it, or correct its name', async () => {
     const { url, at } = address({ database: 'absent' });
     const what = `DATABASE_URL (${at}): database "absent" does not exist (create database "absent", or correct its name in DATABASE_URL)`;
-    expect(await said(url)).toEqual({ sync: `logkeep: migrate: ${what}\n`, check: `connect: ${what}` });
+    expect(await said(url)).toEqual({
+      sync: `logkeep: open the database: ${what}\n`,
+      check: `connect: ${what}`,
+    });
   });
 
   it('TLS that the server does not have: sslmode', async () => {
     const { url, at } = address({ query: 'sslmode=require' });
     const what = `DATABASE_URL (${at}): The server does not support SSL connections (set sslmode=disable in DATABASE_URL where the network to the server can be trusted, or turn TLS on there (ssl = on))`;
-    expect(await said(url)).toEqual({ sync: `logkeep: migrate: ${what}\n`, check: `connect: ${what}` });
+    expect(await said(url)).toEqual({
+      sync: `logkeep: open the database: ${what}\n`,
+      check: `connect: ${what}`,
+    });
   });
 
   it('a role that may not create the schema: the grant, which cures it', async () => {
