@@ -111,7 +111,10 @@ export function canonicalJson(text: string): string {
     const mark = text[at];
     if (mark === '"') {
       const end = stringEnd(text, at);
-      const item = JSON.stringify(JSON.parse(text.slice(at, end)));
+      const said = text.slice(at, end);
+      // Printing escapes nothing else of what stands unescaped.
+      const plain = !said.includes('\\') && said.isWellFormed();
+      const item = plain ? said : JSON.stringify(JSON.parse(said));
       const top = open.at(-1);
       at = skipSpace(text, end);
       if (top?.keys && text[at] === ':') top.key = item;

@@ -94,14 +94,16 @@ export function difference(
   stored: readonly string[],
   wanted: readonly string[],
 ): Record<'missing' | 'extra', string[]> {
-  const left = [...stored].sort();
+  const left = new Map<string, number>();
+  for (const text of stored) left.set(text, (left.get(text) ?? 0) + 1);
   const missing: string[] = [];
   for (const text of wanted) {
-    const at = left.indexOf(text);
-    if (at < 0) missing.push(text);
-    else left.splice(at, 1);
+    const times = left.get(text) ?? 0;
+    if (times === 0) missing.push(text);
+    else left.set(text, times - 1);
   }
-  return { missing: missing.slice(0, 3), extra: left.slice(0, 3) };
+  const extra = [...left].flatMap(([text, times]) => Array<string>(times).fill(text));
+  return { missing: missing.slice(0, 3), extra: extra.slice(0, 3) };
 }
 
 /** The same lists. */
