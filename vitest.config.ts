@@ -7,8 +7,8 @@ export default defineConfig({
     globalSetup: ['test/setup.ts'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    // More than cores: many tests wait for real seconds.
-    maxWorkers: 4,
+    // More than cores: many tests wait for real seconds, or for processes they started.
+    maxWorkers: 5,
     // Nothing is mocked, so a file needs no process of its own; loading all modules again for each cost a tenth of the run.
     isolate: false,
     // What a worker has loaded only grows, and each collection looks at all of it: a quarter of its time, towards the end.
