@@ -10,7 +10,8 @@ import { PRIORITY } from '../../src/sync/priority.ts';
 
 /**
  * A process that reads Datadog until SIGTERM: `sync` a page of the last minutes every second, `backfill` page after
- * page of what lies before. Each line it prints is how long one page took, in ms.
+ * page of what lies before. Each line it prints is of one page: when it was asked for, and how
+ * many ms it took.
  */
 const job = process.argv[2] as JobKind;
 const config = loadConfig({ env: process.env, cwd: '/nonexistent', file: null, sources: SOURCES });
@@ -27,7 +28,7 @@ const window =
   job === 'sync' ? { from: now - 600_000, to: now - 60_000 } : { from: now - 7_200_000, to: now - 600_000 };
 try {
   while (!stop.signal.aborted) {
-    let startedAt = performance.now();
+    let askedMs = Date.now();
     const pages = stream.read({
       window,
       cursor: null,
@@ -36,8 +37,8 @@ try {
       priority: PRIORITY[job],
     });
     for await (const page of pages) {
-      if (page.bytes > 0) process.stdout.write(`${Math.round(performance.now() - startedAt)}\n`);
-      startedAt = performance.now();
+      if (page.bytes > 0) process.stdout.write(`${askedMs} ${Date.now() - askedMs}\n`);
+      askedMs = Date.now();
       if (job === 'sync') break;
     }
     if (job === 'sync') await delay(1_000, undefined, { signal: stop.signal });
