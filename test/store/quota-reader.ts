@@ -10,8 +10,8 @@ import { PRIORITY } from '../../src/sync/priority.ts';
 
 /**
  * A process that reads Datadog until SIGTERM: `sync` a page of the last minutes every second, `backfill` page after
- * page of what lies before. Each line it prints is of one page: when it was asked for, and how
- * many ms it took.
+ * page of what lies before. Each line it prints is of one page: when it was asked for, and for
+ * how many ms.
  */
 const job = process.argv[2] as JobKind;
 const config = loadConfig({ env: process.env, cwd: '/nonexistent', file: null, sources: SOURCES });
